@@ -1,0 +1,290 @@
+"""RunConfig: every setting of a run, typed and checked at the door. No DictConfig goes further in.
+
+Each class mirrors the config group of the same name in ``conf/``; a setting's meaning is said once,
+here, and its usual value stands in the yaml.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+Stage = Literal[
+    "dataset", "alternatives", "likelihoods", "scores", "selection", "sft", "evaluation", "report"
+]
+STAGES: tuple[Stage, ...] = (
+    "dataset", "alternatives", "likelihoods", "scores", "selection", "sft", "evaluation", "report",
+)  # fmt: skip
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+Folder = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
+
+
+class Section(BaseModel):
+    """A config group: unknown keys are refused, values can't change after the check."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Paths(Section):
+    """Where things are written. Each folder is safe to delete."""
+
+    store: Folder
+    """Artefacts shared by all runs, named by content."""
+    runs: Folder
+    """A folder a run."""
+    cache: Folder
+    """Converted model weights and other downloads."""
+
+
+class DatasetConfig(Section):
+    name: str
+    reader: Literal["records", "natural_instructions", "chat", "starter"]
+    path: str | None = None
+    """A file, a directory, a mirror of the Hub data set, or a Hub id."""
+    hub_id: str | None = None
+    """Read from the Hub where ``path`` is not given."""
+    subset: str | None = None
+    split: str = "train"
+    fields: dict[str, str | None] = Field(default_factory=dict)
+    """instruction, input, output, category -> the source's field names."""
+    limit: Count | None = None
+    """At most so many examples, drawn by ``seed`` (stratified by category where ``stratify``)."""
+    stratify: bool = False
+    seed: int = 0
+    held_out: Annotated[int, Field(ge=0)] = 0
+    """So many examples are put aside for held-out measures; no method may select from them."""
+    on_bad_row: Literal["fail", "skip"] = "fail"
+    drop_duplicates: bool = True
+    max_output_characters: Count = 20_000
+    categories: list[str] | None = None
+    per_task: Count | None = None
+    """natural_instructions: at most so many instances a task."""
+    english_only: bool = True
+    """natural_instructions: only tasks whose output is English or whose category is Translation."""
+
+
+class WheelSource(Section):
+    """Files inside packages of PyPI, joined in order into one verified file or folder."""
+
+    requirements: list[str]
+    """``name==version`` of each package that carries a part."""
+    members: list[str]
+    """Paths of the files inside the packages, in the order in which they are joined."""
+    sha256: str
+
+
+class ModelConfig(Section):
+    """A causal language model: scored, tuned or generating."""
+
+    name: str
+    path: str
+    """A Hub id, a local directory in Hugging Face format, or the cache name of a converted GGUF."""
+    revision: str | None = None
+    gguf: WheelSource | None = None
+    """Read the weights out of a GGUF file that PyPI packages carry; converted once into the cache."""
+    licence: str = "see the model's own page"
+    citation: str = ""
+
+
+class GeneratorConfig(Section):
+    """Who writes the alternative instructions, and how it is asked."""
+
+    name: str
+    kind: Literal["transformers", "endpoint", "replay"]
+    model: ModelConfig | None = None
+    base_url: str | None = None
+    api_key_env: str = "OPENAI_API_KEY"
+    """Name of the environment variable that holds the key; the key itself is never in a config."""
+    model_name: str | None = None
+    """endpoint: the model's name there."""
+    path: str | None = None
+    """replay: a JSONL or Parquet file with example_id or (instruction, input), and alternatives."""
+    ask: Literal["plain", "examples", "begun", "line_by_line"] = "plain"
+    """plain: the paper's prompt. examples: with worked examples as turns. begun: the reply's "1." is
+    given. line_by_line: one line at a time, each begun with another verb."""
+    temperature: NonNegative = 0.7
+    top_p: Annotated[float, Field(gt=0, le=1)] = 0.95
+    max_new_tokens: Count = 256
+    max_input_tokens: Count = 1024
+    batch_size: Count = 16
+    retries: Annotated[int, Field(ge=0)] = 3
+    """Asks again so often, with another seed, for an example with too few clean alternatives."""
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    concurrency: Count = 8
+    requests_per_minute: Count | None = None
+    timeout_seconds: Positive = 60.0
+    seed: int = 0
+
+
+class EmbedderConfig(Section):
+    name: str
+    path: str
+    wheel: WheelSource | None = None
+    batch_size: Count = 64
+
+
+class AlternativesConfig(Section):
+    kind: Literal["generated", "retrieved", "mixed"]
+    k: Count = 4
+    """Alternatives an example, of each kind asked for."""
+    max_words: Count = 25
+    similarity_ceiling: Annotated[float, Field(gt=0, le=1)] = 0.95
+    """Retrieved instructions that are more similar to I than this are near-duplicates and left out."""
+    exact_search_up_to: Count = 100_000
+    embedder: EmbedderConfig
+    on_too_few: Literal["set_aside", "keep"] = "keep"
+    """An example that ends with fewer than k alternatives: kept with what it has, or set aside."""
+
+
+class ScoringConfig(Section):
+    template: str = "alpaca"
+    max_length: Count | None = 2048
+    """Tokens of prompt and target together; the model's own limit where that is smaller."""
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    engine: Literal["auto", "tree", "plain"] = "auto"
+    """tree: shared prefixes are computed once. plain: a pair at a time. auto: tree where it is exact."""
+    tokens_per_pack: Count | None = None
+    """Tokens a forward pass; None: chosen for the device, halved after an out-of-memory."""
+    logits_memory_mb: Count = 64
+    """Memory that the projection to the vocabulary may take at a time."""
+    self_check_pairs: Annotated[int, Field(ge=0)] = 3
+    """So many pairs of each run are computed a second time by the plain path and compared."""
+    pairs_per_shard: Count = 2048
+
+
+class WeightingConfig(Section):
+    """w = exp(λ·z), clipped, divided by its mean (METHOD, From score to training set)."""
+
+    enabled: bool = False
+    lambda_: NonNegative = 1.0
+    clip: tuple[Positive, Positive] = (0.1, 10.0)
+    standardize: Literal["zscore", "none"] = "zscore"
+
+    @model_validator(mode="after")
+    def _ordered(self) -> WeightingConfig:
+        if self.clip[0] > self.clip[1]:
+            raise ValueError(f"clip must be [smallest, largest] weight, got {list(self.clip)}")
+        return self
+
+
+class MethodConfig(Section):
+    """``target`` names the scoring class; ``params`` are its own settings, checked by it."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str
+    target: str
+    """Module in ``tss_lab.methods`` or dotted path of a class outside the package."""
+    weighting: WeightingConfig = WeightingConfig()
+    scope: Literal["retained", "full"] = "retained"
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The method's own settings (τ, α, m, ...)."""
+        return dict(self.model_extra or {})
+
+
+class BudgetConfig(Section):
+    kind: Literal["examples", "tokens"]
+
+
+class LoraConfig(Section):
+    rank: Count = 16
+    alpha: Positive = 32.0
+    dropout: NonNegative = 0.0
+    target_modules: list[str] | Literal["all-linear"] = "all-linear"
+    merge: bool = True
+
+
+class SftConfig(Section):
+    learning_rate: Positive
+    epochs: Positive | None = None
+    max_steps: Count | None = None
+    max_target_tokens: Count | None = None
+    batch_size: Count = 8
+    """Examples an optimiser step, over all devices."""
+    tokens_per_pack: Count = 1024
+    packing: Literal["flat", "padded"] = "flat"
+    max_length: Count = 2048
+    reduction: Literal["example", "token"] = "example"
+    weight_decay: NonNegative = 0.0
+    betas: tuple[float, float] = (0.9, 0.95)
+    warmup_ratio: Annotated[float, Field(ge=0, le=1)] = 0.03
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    gradient_clip: NonNegative = 1.0
+    gradient_checkpointing: bool = False
+    lora: LoraConfig | None = None
+    cross_entropy: Literal["chunked", "liger"] = "chunked"
+    logits_memory_mb: Count = 64
+    checkpoint_every: Count = 100
+    validate_every: Annotated[int, Field(ge=0)] = 0
+    """Held-out loss each so many steps; 0: before and after only."""
+
+    @model_validator(mode="after")
+    def _one_length(self) -> SftConfig:
+        given = [n for n in ("epochs", "max_steps", "max_target_tokens") if getattr(self, n) is not None]
+        if len(given) != 1:
+            raise ValueError(
+                "set exactly one of sft.epochs, sft.max_steps and sft.max_target_tokens "
+                f"(and the others to null); set now: {', '.join(given) or 'none'}"
+            )
+        return self
+
+
+class TrainerConfig(Section):
+    accelerator: Literal["cpu", "gpu", "auto"]
+    devices: int | Literal["auto"] = 1
+    num_nodes: Count = 1
+    strategy: Literal["auto", "ddp", "fsdp"] = "auto"
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    deterministic: bool = False
+
+
+class EvalConfig(Section):
+    name: Literal["paper", "mini", "none"]
+    label: str = ""
+    """What pages and logs call the items; the mini benchmarks are demonstration items."""
+    limit: Count | None = None
+    """Items a benchmark (a subject, for MMLU); None: all."""
+    mirror: str | None = None
+    """A directory with the benchmarks' files, read in place of the Hub."""
+    batch_size: Count = 8
+    engine: Literal["tree", "hf"] = "tree"
+    baseline: bool = True
+    """Evaluate the untuned model too (zero-shot)."""
+    held_out_sensitivity: bool = True
+
+
+class LoggerConfig(Section):
+    kind: Literal["wandb", "tensorboard", "csv"]
+    project: str = "tss_lab"
+    group: str | None = None
+    tags: list[str] = Field(default_factory=list)
+    mode: Literal["auto", "online", "offline"] = "auto"
+    """wandb: auto is online with a key and offline without; it never waits at a prompt."""
+
+
+class RunConfig(Section):
+    """One run of the pipeline."""
+
+    experiment_name: str
+    run_name: str
+    rho: Annotated[float, Field(gt=0, le=1)]
+    seed: Annotated[int, Field(ge=0)]
+    stages: list[Stage]
+    paths: Paths
+    dataset: DatasetConfig
+    model: ModelConfig
+    generator: GeneratorConfig
+    alternatives: AlternativesConfig
+    scoring: ScoringConfig
+    method: MethodConfig
+    budget: BudgetConfig
+    sft: SftConfig
+    trainer: TrainerConfig
+    eval: EvalConfig
+    logger: LoggerConfig

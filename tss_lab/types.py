@@ -1,0 +1,132 @@
+"""The values that rooms hand to each other, and the legend of shapes and units.
+
+Axes are written as suffixes: N examples, K alternatives of an example, P (prompt, target) pairs,
+B batch, T tokens, R target positions, D hidden size, V vocabulary.
+Log-likelihoods are natural and in nats; ``loglik`` is a sum over target tokens, ``mean_loglik`` that
+sum divided by the number of target tokens. ``seconds`` are wall-clock unless named ``cpu_seconds``.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One training triple (I, X, Y). ``example_id`` is a hash of its content and survives reordering."""
+
+    example_id: str
+    instruction: str
+    input: str
+    output: str
+    category: str | None = None
+    source: str = ""
+    extra: dict[str, Any] = field(default_factory=dict, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """A row that isn't used, with the reason in words; listed in ``run.json``, never dropped silently."""
+
+    where: str
+    reason: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """The ``alternative_index``-th alternative instruction of an example.
+
+    ``source`` is ``generated`` or ``retrieved``; ``similarity`` is the cosine similarity to the true
+    instruction where an embedding was computed, else None.
+    """
+
+    example_id: str
+    alternative_index: int
+    instruction: str
+    source: str
+    similarity: float | None = None
+
+
+class PromptKind(str, enum.Enum):
+    """Which prompt a target is scored under."""
+
+    TRUE = "true"
+    ALTERNATIVE = "alternative"
+    UNCONDITIONAL = "unconditional"
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPair:
+    """A prompt's ids and a target's ids: the unit of scoring.
+
+    ``pair_id`` is a hash of both id sequences, so that identical pairs are computed once.
+    ``alternative_index`` is −1 unless ``kind`` is ``ALTERNATIVE``.
+    """
+
+    pair_id: str
+    example_id: str
+    kind: PromptKind
+    alternative_index: int
+    prompt_ids: Sequence[int]
+    target_ids: Sequence[int]
+    truncated: bool = False
+
+
+@dataclass(frozen=True)
+class Likelihoods:
+    """The likelihoods of N examples as dense arrays, the input of every scoring method.
+
+    ``alternative_loglik_NK`` is padded with −inf (probability zero: it drops out of Eq. 1 and Eq. 2)
+    where an example has fewer than K alternatives; ``num_alternatives_N`` counts the real ones.
+    Columns that the plan did not ask for are NaN.
+    """
+
+    example_id_N: npt.NDArray[np.object_]
+    true_loglik_N: FloatArray
+    alternative_loglik_NK: FloatArray
+    num_alternatives_N: IntArray
+    unconditional_loglik_N: FloatArray
+    num_target_tokens_N: IntArray
+
+    def __len__(self) -> int:
+        return len(self.example_id_N)
+
+    @property
+    def true_mean_loglik_N(self) -> FloatArray:
+        """s(I, X, Y): nats a target token."""
+        return self.true_loglik_N / self.num_target_tokens_N
+
+    @property
+    def alternative_mean_loglik_NK(self) -> FloatArray:
+        """s(I_k, X, Y): nats a target token; −inf where there is no k-th alternative."""
+        return self.alternative_loglik_NK / self.num_target_tokens_N[:, None]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a method and a budget made of N scored examples, in the order of ``example_id_N``.
+
+    ``rank_N`` is 0 for the best; ``weight_N`` has mean 1 over the kept examples and is 0 elsewhere
+    (under ``scope=full`` every example is kept).
+    """
+
+    example_id_N: npt.NDArray[np.object_]
+    score_N: FloatArray
+    rank_N: IntArray
+    kept_N: BoolArray
+    weight_N: FloatArray
+
+    @property
+    def num_kept(self) -> int:
+        return int(self.kept_N.sum())
