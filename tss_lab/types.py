@@ -130,3 +130,48 @@ class Selection:
     @property
     def num_kept(self) -> int:
         return int(self.kept_N.sum())
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A mean with its standard error, over ``n`` independent observations."""
+
+    value: float
+    standard_error: float
+    n: int
+
+    @classmethod
+    def of_mean(cls, values_N: FloatArray) -> Estimate:
+        """Sample mean and its standard error s/√N (NaN for fewer than two observations)."""
+        n = len(values_N)
+        if n == 0:
+            return cls(float("nan"), float("nan"), 0)
+        spread = float(np.std(values_N, ddof=1)) if n > 1 else float("nan")
+        return cls(float(np.mean(values_N)), spread / n**0.5, n)
+
+
+@dataclass(frozen=True, slots=True)
+class BenchmarkScore:
+    """Accuracy in percent on one benchmark. ``display_name`` is what pages and logs call it."""
+
+    name: str
+    display_name: str
+    accuracy: Estimate
+
+
+@dataclass(frozen=True)
+class EvaluationResult:
+    """One model on a set of benchmarks, with what every item came to.
+
+    ``total`` is the paper's SUM, the unweighted sum of the accuracies, in percent points; its ``n`` counts
+    all items. ``item_id_N`` names an item by its content, so that two models can be compared on the same
+    items; ``item_benchmark_N`` holds a ``BenchmarkScore.name``.
+    """
+
+    label: str
+    total_name: str
+    benchmarks: tuple[BenchmarkScore, ...]
+    total: Estimate
+    item_id_N: npt.NDArray[np.object_]
+    item_benchmark_N: npt.NDArray[np.object_]
+    correct_N: BoolArray
