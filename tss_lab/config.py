@@ -81,13 +81,18 @@ class ModelConfig(Section):
     """A causal language model: scored, tuned or generating."""
 
     name: str
-    path: str
-    """A Hub id, a local directory in Hugging Face format, or the cache name of a converted GGUF."""
+    path: str | None = None
+    """A Hub id or a local directory in Hugging Face format; wins over ``gguf``."""
     revision: str | None = None
     gguf: WheelSource | None = None
     """Read the weights out of a GGUF file that PyPI packages carry; converted once into the cache."""
     licence: str = "see the model's own page"
-    citation: str = ""
+
+    @model_validator(mode="after")
+    def _has_a_source(self) -> ModelConfig:
+        if self.path is None and self.gguf is None:
+            raise ValueError(f"model {self.name} has neither a path nor a gguf source; set model.path to a Hub id or a directory")
+        return self
 
 
 class GeneratorConfig(Section):

@@ -42,14 +42,15 @@ class LocalModel:
 
 def resolve_model(config: ModelConfig, cache: Path) -> LocalModel:
     """Finds, downloads or converts the model. Raises ModelError with the remedy when it can't be had."""
-    if config.gguf is not None:
+    if config.path is not None:
+        local = Path(config.path).expanduser()
+        folder = local.resolve() if local.is_dir() else _from_hub(config.path, config.revision)
+    elif config.gguf is not None:
         from tss_lab.models.gguf import converted_folder
 
-        folder = converted_folder(config.path, config.gguf, cache)
-    elif Path(config.path).expanduser().is_dir():
-        folder = Path(config.path).expanduser().resolve()
+        folder = converted_folder(config.name, config.gguf, cache)
     else:
-        folder = _from_hub(config)
+        raise ModelError(f"model {config.name} has neither a path nor a gguf source")
     if not list(folder.glob("*.safetensors")):
         raise ModelError(f"{folder} holds no *.safetensors file; tss_lab reads weights in that format only. Save the model with save_pretrained()")
     return LocalModel(
@@ -61,17 +62,17 @@ def resolve_model(config: ModelConfig, cache: Path) -> LocalModel:
     )
 
 
-def _from_hub(config: ModelConfig) -> Path:
+def _from_hub(hub_id: str, revision: str | None) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(config.path, revision=config.revision, allow_patterns=_DOWNLOADED))
+        return Path(snapshot_download(hub_id, revision=revision, allow_patterns=_DOWNLOADED))
     except HFValidationError as error:
-        raise ModelError(f"model.path={config.path} is neither a directory on this machine nor a Hub id; check the path") from error
+        raise ModelError(f"model.path={hub_id} is neither a directory on this machine nor a Hub id; check the path") from error
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise ModelError(
-            f"can't get model {config.path} from the Hugging Face hub ({type(error).__name__}); check the network, the id and your "
+            f"can't get model {hub_id} from the Hugging Face hub ({type(error).__name__}); check the network, the id and your "
             "access (`hf auth login`), or give a local directory as model.path"
         ) from error
 

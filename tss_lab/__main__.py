@@ -1,0 +1,172 @@
+"""The command line: compose the config, check it, run the pipeline. The only file that imports hydra."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import logging
+import os
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException, MissingConfigException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import ValidationError
+
+from tss_lab.config import RunConfig
+from tss_lab.errors import ConfigError, TssError
+
+log = logging.getLogger("tss_lab")
+
+USER_ERROR = 2
+# Overrides that are in the run's name already, or that change where things go but not what they are.
+_NOT_IN_HASH = re.compile(r"^\+?(experiment|experiment_name|method|rho|seed|stages|run_name|paths\..*|logger(\..*)?|trainer)=")
+
+
+def config_folder() -> Path:
+    """``conf/`` of the installed package, or of the checkout."""
+    package = Path(__file__).resolve().parent
+    inside = package / "conf"
+    return inside if inside.is_dir() else package.parent / "conf"
+
+
+def checked(composed: dict[str, Any], overrides: Sequence[str]) -> RunConfig:
+    """A composed config as a typed one. Raises ConfigError that names the first wrong setting."""
+    given = {override.partition("=")[0].lstrip("+") for override in overrides}
+    if "model.path" in given and "model.name" not in given:
+        composed["model"]["name"] = Path(str(composed["model"]["path"])).name
+    composed["experiment_name"] = composed["experiment_name"] or f"{composed['model']['name']}_{composed['dataset']['name']}"
+    composed["run_name"] = composed["run_name"] or default_run_name(composed, overrides)
+    try:
+        return RunConfig.model_validate(composed)
+    except ValidationError as error:
+        raise ConfigError(_first_problem(error)) from error
+
+
+def default_run_name(composed: dict[str, Any], overrides: Sequence[str]) -> str:
+    """Experiment, method, ρ and seed, readable; further overrides as a short hash."""
+    name = f"{composed['experiment_name']}-{composed['method']['name']}-rho{composed['rho']}-seed{composed['seed']}"
+    others = sorted(override for override in overrides if not _NOT_IN_HASH.match(override))
+    if others:
+        name += "-" + hashlib.sha256("\n".join(others).encode()).hexdigest()[:6]
+    return re.sub(r"[^\w.+-]+", "_", name)
+
+
+def _first_problem(error: ValidationError) -> str:
+    problems = error.errors()
+    first = problems[0]
+    # Choices of a union add the tried type to the place; only the setting's own name helps the reader.
+    place = ".".join(str(part) for part in first["loc"])
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        text = f"{place} is not a setting of tss_lab; take it out or correct its spelling"
+    elif not place or first["type"] == "value_error":
+        text = message
+    else:
+        text = f"{place}={first['input']} can't be used: {message[0].lower()}{message[1:]}"
+    more = f" ({len(problems) - 1} more problems after this one)" if len(problems) > 1 else ""
+    return text + more
+
+
+def _refuse_unsafe_multirun(config: RunConfig, launcher: str) -> None:
+    """Lightning's own launcher starts each further process with the whole command, sweep included."""
+    several = config.trainer.devices not in (1, "auto") or config.trainer.num_nodes > 1
+    if config.trainer.strategy != "auto" and several and "RANK" not in os.environ and launcher.endswith("BasicLauncher"):
+        raise ConfigError(
+            f"a sweep (-m) with trainer.strategy={config.trainer.strategy} would be run again by every process; "
+            "start it with torchrun, or take hydra/launcher=submitit_slurm"
+        )
+
+
+def main() -> None:
+    """Entry of ``python -m tss_lab`` and ``tss-lab``."""
+    failures: list[tuple[str, TssError]] = []
+    full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
+
+    def job(composed: DictConfig) -> None:
+        settings = HydraConfig.get()
+        launcher = str(settings.launcher.get("_target_", ""))
+        try:
+            from tss_lab.pipeline import run
+
+            container = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
+            config = checked(container, list(settings.overrides.task))  # type: ignore[arg-type]
+            if settings.mode == RunMode.MULTIRUN:
+                _refuse_unsafe_multirun(config, launcher)
+            run(config)
+        except TssError as error:
+            # In this process a sweep goes on and reports at its end; from another process it must travel.
+            if full_error or (settings.mode == RunMode.MULTIRUN and not launcher.endswith("BasicLauncher")):
+                raise
+            failures.append((" ".join(settings.overrides.task), error))
+
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its errors to us; we make sentences of them.
+    entry = hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="config")(job)
+    try:
+        entry()
+    except (HydraException, OmegaConfBaseException, TssError) as error:
+        if full_error:
+            raise
+        _fail([("", _as_sentence(error))])
+    except KeyboardInterrupt:
+        sys.stderr.write("\ntss_lab: interrupted; the same command continues where it stopped\n")
+        sys.exit(130)
+    if failures:
+        _fail([(overrides if len(failures) > 1 else "", str(error)) for overrides, error in failures])
+
+
+def _fail(problems: Sequence[tuple[str, str]]) -> None:
+    for overrides, sentence in problems:
+        sys.stderr.write(f"tss_lab: {f'[{overrides}] ' if overrides else ''}{sentence}\n")
+    sys.exit(USER_ERROR)
+
+
+def _as_sentence(error: Exception) -> str:
+    """Hydra's and OmegaConf's multi-line messages as one sentence with the remedy."""
+    if isinstance(error, TssError):
+        return str(error)
+    if isinstance(error, MissingConfigException) and error.options is not None:
+        group, _, choice = str(error.missing_cfg_file).rpartition("/")
+        near = difflib.get_close_matches(choice, error.options, n=1)
+        hint = f"did you mean {group.split('/')[-1]}={near[0]}? Choices" if near else "choices"
+        return f"{group}={choice} is not there; {hint}: {', '.join(error.options)}"
+    chain = str(error) + "\n" + str(error.__cause__ or "")
+    if unknown := re.search(r"Could not (?:override|append|delete)[^']*'([^']+)'", chain):
+        name = unknown.group(1)
+        near = difflib.get_close_matches(name, list(_known_names()), n=1)
+        hint = f"did you mean {near[0]}?" if near else "see the settings with --cfg job"
+        return f"{name} is not a setting of tss_lab; {hint}"
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return "; ".join(lines[:2]) or type(error).__name__
+
+
+def _known_names() -> Iterator[str]:
+    """Dotted names of all settings in the yaml files, and the groups."""
+    root = config_folder()
+    for path in sorted(root.rglob("*.yaml")):
+        group = path.parent.relative_to(root).as_posix()
+        content = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+        if group in {"experiment", "sweep"} or not isinstance(content, dict):
+            continue
+        prefix = "" if group == "." else f"{group}."
+        yield from (prefix + name for name in _dotted(content))
+        if group != ".":
+            yield group
+
+
+def _dotted(content: dict[Any, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in content.items():
+        yield f"{prefix}{key}"
+        if isinstance(value, dict):
+            yield from _dotted(value, f"{prefix}{key}.")
+
+
+if __name__ == "__main__":
+    main()
