@@ -1,0 +1,117 @@
+"""Which examples are kept, and how much each weighs."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pytest import approx
+
+from tss_lab.config import MethodConfig, WeightingConfig
+from tss_lab.errors import ConfigError, DataError, TrainingError
+from tss_lab.methods import build_method, select, weight_statistics
+from tss_lab.methods.selection import keep_tokens, rank_by
+from tss_lab.methods.weighting import exponential_weights
+
+TSS = "tss_lab.methods.tss.TaskSpecificity"
+
+
+def chosen(score, rho, *, tokens=None, ids=None, seed=0, target=TSS, budget="examples", **config):
+    score = np.asarray(score, dtype=float)
+    settings = MethodConfig(name="m", target=target, **config)
+    ids = np.array(ids if ids is not None else [f"e{n}" for n in range(len(score))], dtype=object)
+    tokens = np.asarray(tokens if tokens is not None else np.ones(len(score)), dtype=np.int64)
+    selection, statistics = select(
+        build_method(settings), settings, budget, rho, seed, example_id_N=ids, score_N=score, num_target_tokens_N=tokens
+    )
+    return selection, statistics
+
+
+def test_keeps_the_best_share_and_at_least_one():
+    selection, _ = chosen([0.1, 0.9, 0.5, 0.7], 0.5)
+    assert selection.kept_N.tolist() == [False, True, False, True]
+    assert selection.rank_N.tolist() == [3, 0, 2, 1]
+    assert chosen([0.1, 0.9], 0.01)[0].num_kept == 1
+
+
+@given(st.permutations(range(12)), st.integers(0, 5))
+def test_ties_do_not_depend_on_file_order(order, seed):
+    """All scores equal: the kept set is the same ids whatever the order, and depends on the seed alone."""
+    ids = [f"e{n}" for n in range(12)]
+    here, _ = chosen(np.zeros(12), 0.25, ids=ids, seed=seed)
+    there, _ = chosen(np.zeros(12), 0.25, ids=[ids[n] for n in order], seed=seed)
+    assert set(here.example_id_N[here.kept_N]) == set(there.example_id_N[there.kept_N])
+
+
+def test_ties_differ_between_seeds():
+    kept = {tuple(chosen(np.zeros(40), 0.25, seed=seed)[0].kept_N) for seed in range(4)}
+    assert len(kept) == 4
+
+
+def test_token_budget_leaves_out_the_one_that_overshoots():
+    """Ranking of 5, 4, 3, 8 tokens, budget half of 20: 5 + 4 fit, + 3 would be 12 and ends the walk."""
+    kept = keep_tokens(np.array([0, 1, 2, 3]), np.array([5, 4, 3, 8]), 0.5)
+    assert kept.tolist() == [True, True, False, False]
+    assert keep_tokens(np.array([3, 2, 1, 0]), np.array([5, 4, 3, 8]), 1.0).all()
+
+
+def test_token_budget_that_fits_nothing_is_refused():
+    with pytest.raises(ConfigError, match="raise rho"):
+        chosen([1.0, 0.0], 0.1, tokens=[50, 50], budget="tokens")
+
+
+def test_full_keeps_everything_whatever_rho():
+    assert chosen(np.zeros(7), 0.1, target="tss_lab.methods.full.Full")[0].num_kept == 7
+
+
+def test_scope_full_weighs_every_example():
+    selection, _ = chosen([0.0, 1.0, 2.0], 0.3, scope="full", weighting=WeightingConfig(enabled=True))
+    assert selection.kept_N.all()
+    assert np.all(np.diff(selection.weight_N) > 0)
+
+
+def test_nan_scores_are_named():
+    with pytest.raises(DataError, match="e1"):
+        rank_by(np.array([0.0, np.nan]), np.array(["e0", "e1"], dtype=object), 0)
+
+
+def test_weights_by_hand():
+    """Scores 0 and log 3 without standardising: 1 and 3, divided by their mean."""
+    weight, clipped = exponential_weights(np.array([0.0, np.log(3)]), WeightingConfig(enabled=True, standardize="none"))
+    assert weight == approx([0.5, 1.5])
+    assert clipped == 0.0
+    statistics = weight_statistics(weight, clipped)
+    assert statistics.effective_size == approx(4 / 2.5)
+
+
+def test_clipping_is_before_the_mean_and_counted():
+    """Scores of ±700 nats would overflow; they clip to 0.1 and 10, mean 5.05."""
+    config = WeightingConfig(enabled=True, standardize="none")
+    weight, clipped = exponential_weights(np.array([-7000.0, 7000.0]), config)
+    assert weight == approx([0.1 / 5.05, 10 / 5.05])
+    assert clipped == 1.0
+
+
+@given(st.lists(st.floats(-500, 500), min_size=1, max_size=30), st.floats(0, 5), st.sampled_from(["zscore", "none"]))
+def test_weights_have_mean_one_and_keep_the_order(scores, lambda_, standardize):
+    score = np.array(scores)
+    weight, _ = exponential_weights(score, WeightingConfig(enabled=True, lambda_=lambda_, standardize=standardize))
+    assert weight.mean() == approx(1.0)
+    assert np.all(np.diff(weight[np.argsort(score, kind="stable")]) >= -1e-9)
+
+
+def test_infinite_scores_make_no_weights():
+    with pytest.raises(TrainingError, match="not finite"):
+        exponential_weights(np.array([0.0, np.inf]), WeightingConfig(enabled=True))
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"target": "tss_lab.methods.nothing.Here"}, "can't be imported"),
+        ({"target": "tss_lab.methods.tss_pp.TaskSpecificityPlusPlus", "tua": 1.0}, "tua"),
+        ({"target": "tss_lab.types.Example"}, "missing"),
+    ],
+)
+def test_unusable_methods_are_named(config, said):
+    with pytest.raises(ConfigError, match=said):
+        build_method(MethodConfig(name="mine", **config))
