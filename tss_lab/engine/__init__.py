@@ -1,0 +1,1 @@
+"""Packs of token sequences as prefix trees, and the exact forward pass over them."""

@@ -1,0 +1,246 @@
+"""Attention over a ``TreeLayout``, registered with transformers under the name ``tss_tree``.
+
+The models' own code runs; only the attention in the middle is ours. The layout reaches it as the
+keyword ``tree`` of the base model's forward. One rule says who sees whom (``sees``): on a CPU it is
+cut into blocks for scaled-dot-product attention, on a GPU it is flex attention's mask.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+
+from tss_lab.engine.tree import Run, TreeLayout
+from tss_lab.errors import ModelError
+
+NAME = "tss_tree"
+BLOCK_TOKENS = 128
+"""Queries of a masked block at most: beyond it the masked upper triangle costs more than another call."""
+CALL_COST = 800
+"""What one more call costs, in query-key products (measured on a CPU, 576 to 1024 head channels)."""
+
+
+class UnsupportedByTree(ModelError):
+    """The tree engine can't compute this model exactly; the plain path can."""
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Queries ``start <= i < end`` against the keys of ``runs``; ``mask`` is None for plain causal."""
+
+    start: int
+    end: int
+    runs: list[Run]
+    mask: Tensor | None
+
+
+def sees(layout: TreeLayout, window: int | None) -> Callable[[Any, Any], Any]:
+    """The rule, for index arrays of queries and keys that broadcast: ancestors and oneself, within the window."""
+    end, position = layout.subtree_end_T, layout.position_ids_T
+
+    def rule(query: Any, key: Any) -> Any:
+        seen = (key <= query) & (query < end[key])
+        return seen if window is None else seen & (position[query] - position[key] < window)
+
+    return rule
+
+
+def tree_attention(
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    sliding_window: int | None = None,
+    tree: TreeLayout | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """Attention of one flat row: query (1, H, T, d), key and value (1, H_kv, T, d) -> (1, T, H, d).
+
+    Raises UnsupportedByTree for what the rule doesn't cover (score capping, attention sinks, biases,
+    caches, non-causal layers).
+    """
+    if tree is None:
+        raise UnsupportedByTree(f"attention {NAME} was called without the keyword tree=TreeLayout")
+    asked = [name for name in ("softcap", "s_aux", "sinks", "position_bias", "cache") if kwargs.get(name) is not None]
+    if getattr(module, "is_causal", True) is False:
+        asked.append("non-causal attention")
+    if asked or attention_mask is not None or key.shape[2] != tree.num_tokens or query.shape[0] != 1:
+        what = ", ".join(asked) or "a mask, a cache or a batch"
+        raise UnsupportedByTree(f"{type(module).__name__} asks for {what}, which the tree engine doesn't compute")
+    window = sliding_window if sliding_window is not None and sliding_window <= _deepest(tree) else None
+    if query.is_cuda:
+        return _flex(query, key, value, scaling, window, tree, compiled=True), None
+    outputs = []
+    for block in _blocks(tree, window, query.dtype, query.device):
+        outputs.append(
+            F.scaled_dot_product_attention(
+                query[:, :, block.start : block.end],
+                _gathered(key, block.runs),
+                _gathered(value, block.runs),
+                attn_mask=block.mask,
+                is_causal=block.mask is None,
+                dropout_p=dropout,
+                scale=scaling,
+                enable_gqa=query.shape[1] != key.shape[1],
+            ).transpose(1, 2)
+        )
+    return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=1), None
+
+
+def _gathered(heads: Tensor, runs: list[Run]) -> Tensor:
+    if len(runs) == 1:
+        return heads[:, :, runs[0][0] : runs[0][1]]
+    return torch.cat([heads[:, :, start:end] for start, end in runs], dim=2)
+
+
+def _deepest(tree: TreeLayout) -> int:
+    """The largest distance between a token and an ancestor of its."""
+    if "deepest" not in tree.prepared:
+        tree.prepared["deepest"] = int(tree.position_ids_T.max(initial=0))
+    return int(tree.prepared["deepest"])
+
+
+def _blocks(tree: TreeLayout, window: int | None, dtype: torch.dtype, device: torch.device) -> list[Block]:
+    found = tree.prepared.get((window, dtype, device))
+    if found is None:
+        found = [_block(tree, start, end, window, dtype, device) for start, end in _ranges(tree, window)]
+        tree.prepared[(window, dtype, device)] = found
+    return list(found)
+
+
+def _ranges(tree: TreeLayout, window: int | None) -> Iterator[Run]:
+    """Cuts the flat row into blocks: whole roots, long segments in pieces, short neighbours together."""
+    held: tuple[int, int, int] | None = None
+    for start, end, parent in zip(tree.start_S.tolist(), tree.end_S.tolist(), tree.parent_S.tolist(), strict=True):
+        if parent < 0 and (window is None or end - start <= window):
+            if held:
+                yield held[:2]
+            held = None
+            yield start, end
+            continue
+        for piece in range(start, end, BLOCK_TOKENS):
+            stop = min(piece + BLOCK_TOKENS, end)
+            depth = int(tree.position_ids_T[piece])
+            if held and _cost(held[0], stop, held[2]) <= _cost(*held) + _cost(piece, stop, depth):
+                held = (held[0], stop, held[2])
+                continue
+            if held:
+                yield held[:2]
+            held = (piece, stop, depth)
+    if held:
+        yield held[:2]
+
+
+def _cost(start: int, end: int, depth: int) -> int:
+    return CALL_COST + (end - start) * (depth + end - start)
+
+
+def _block(tree: TreeLayout, start: int, end: int, window: int | None, dtype: torch.dtype, device: torch.device) -> Block:
+    before = tree.ancestor_runs(start)
+    unseen = int(tree.position_ids_T[start]) - window + 1 if window is not None else 0
+    runs: list[Run] = []
+    for first, last in before:
+        dropped = min(max(unseen, 0), last - first)
+        unseen -= dropped
+        if first + dropped < last:
+            runs.append((first + dropped, last))
+    if runs and runs[-1][1] == start:
+        runs[-1] = (runs[-1][0], end)
+    else:
+        runs.append((start, end))
+    keys = np.concatenate([np.arange(first, last) for first, last in runs])
+    seen = sees(tree, window)(np.arange(start, end)[:, None], keys[None, :])
+    if len(keys) == end - start and np.array_equal(seen, np.tril(np.ones_like(seen))):
+        return Block(start, end, runs, None)
+    mask = torch.zeros(seen.shape, dtype=dtype).masked_fill_(torch.from_numpy(~seen), float("-inf"))
+    return Block(start, end, runs, mask.to(device))
+
+
+def _flex(
+    query: Tensor, key: Tensor, value: Tensor, scaling: float | None, window: int | None, tree: TreeLayout, *, compiled: bool
+) -> Tensor:
+    """The same by flex attention; ``compiled=False`` runs its reference on any device. Returns (1, T, H, d)."""
+    from torch.nn.attention.flex_attention import create_block_mask, flex_attention
+
+    slot = ("flex", window, query.device)
+    if slot not in tree.prepared:
+        end = torch.from_numpy(tree.subtree_end_T).to(query.device)
+        position = torch.from_numpy(tree.position_ids_T).to(query.device)
+
+        def mask(_batch: Tensor, _head: Tensor, i: Tensor, j: Tensor) -> Tensor:
+            seen = (j <= i) & (i < end[j])
+            return seen if window is None else seen & (position[i] - position[j] < window)
+
+        length = tree.num_tokens
+        tree.prepared[slot] = create_block_mask(mask, None, None, length, length, device=str(query.device))
+    run: Any = _compiled_flex() if compiled else flex_attention
+    grouped = query.shape[1] != key.shape[1]
+    out: Tensor = run(query, key, value, block_mask=tree.prepared[slot], scale=scaling, enable_gqa=grouped)
+    return out.transpose(1, 2)
+
+
+def _compiled_flex() -> Any:
+    global _COMPILED_FLEX
+    if _COMPILED_FLEX is None:
+        from torch.nn.attention.flex_attention import flex_attention
+
+        _COMPILED_FLEX = torch.compile(flex_attention, dynamic=True)
+    return _COMPILED_FLEX
+
+
+_COMPILED_FLEX: Any = None
+
+
+def _no_mask(*_args: Any, **_kwargs: Any) -> None:
+    """The layout says who sees whom, so transformers builds no mask."""
+    return
+
+
+@contextlib.contextmanager
+def tree_attention_in(model: PreTrainedModel) -> Iterator[None]:
+    """Lets the model use ``tss_tree`` inside the block, and its own attention again after it.
+
+    Raises UnsupportedByTree for architectures whose attention is not called through transformers'
+    interface or isn't plain causal attention.
+    """
+    reason = unsupported_reason(model)
+    if reason:
+        raise UnsupportedByTree(reason)
+    before = model.config._attn_implementation
+    model.set_attn_implementation(NAME)
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(before)
+
+
+def unsupported_reason(model: PreTrainedModel) -> str | None:
+    """Why the tree engine can't take this model, as far as its config tells; None when nothing speaks against it."""
+    config = model.config.get_text_config()
+    kinds = set(getattr(config, "layer_types", None) or ()) - {"full_attention", "sliding_attention"}
+    if kinds:
+        return f"{config.model_type} has layers of kind {', '.join(sorted(kinds))}"
+    if getattr(config, "is_encoder_decoder", False):
+        return f"{config.model_type} is an encoder-decoder model"
+    if not getattr(model, "_supports_attention_backend", False):
+        return f"{config.model_type} doesn't take a registered attention"
+    if getattr(config, "use_bidirectional_attention", False):
+        return f"{config.model_type} attends in both directions"
+    if getattr(config, "attn_logit_softcapping", None) is not None:
+        return f"{config.model_type} caps its attention scores"
+    return None
+
+
+AttentionInterface.register(NAME, tree_attention)
+AttentionMaskInterface.register(NAME, _no_mask)
