@@ -1,0 +1,113 @@
+"""Every yaml composes and passes the door; wrong settings are named in one sentence with exit code 2."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from tss_lab.__main__ import checked, config_folder, main
+from tss_lab.errors import ConfigError
+from tss_lab.methods import build_method
+
+CHOICES = [
+    (path.parent.name, path.stem)
+    for path in sorted(config_folder().glob("*/*.yaml"))
+]  # fmt: skip
+NEEDS_A_PATH = {("dataset", "jsonl"): "dataset.path=x", ("dataset", "chat"): "dataset.path=x"}
+NEEDS_MORE = {
+    ("generator", "endpoint"): ["generator.base_url=http://127.0.0.1:1", "generator.model_name=m"],
+    ("generator", "replay"): ["generator.path=x"],
+}
+
+
+def composed(*overrides):
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        config = compose("config", overrides=list(overrides))
+        return checked(OmegaConf.to_container(config, resolve=True), list(overrides))
+
+
+@pytest.mark.parametrize(("group", "choice"), CHOICES)
+def test_every_yaml_composes_and_checks(group, choice):
+    overrides = [f"+experiment={choice}" if group == "experiment" else f"{group}={choice}"]
+    overrides += [NEEDS_A_PATH[group, choice]] if (group, choice) in NEEDS_A_PATH else []
+    config = composed(*overrides, *NEEDS_MORE.get((group, choice), []))
+    assert build_method(config.method)
+    assert config.run_name
+
+
+def test_every_yaml_says_what_it_is_for():
+    silent = [path.name for path in config_folder().rglob("*.yaml") if not path.read_text(encoding="utf-8").startswith("#")]
+    assert silent == []
+
+
+def test_the_paper_grid_is_there():
+    names = {path.stem for path in (config_folder() / "experiment").glob("*.yaml")}
+    assert {f"{model}_{data}" for model in ("gemma", "llama", "qwen") for data in ("alpaca", "dolly", "ni20")} <= names
+
+
+def test_run_names():
+    """Readable; the same for the same settings; another for any other setting that changes numbers."""
+    plain = composed("+experiment=llama_alpaca", "method=tss_pp_exp", "rho=0.45").run_name
+    assert plain == "llama_alpaca-tss_pp_exp-rho0.45-seed0"
+    assert composed("+experiment=llama_alpaca", "method=tss_pp_exp", "rho=0.45", "logger=csv").run_name == plain
+    assert composed("+experiment=llama_alpaca", "method=tss_pp_exp", "rho=0.45", "method.tau=0.5").run_name != plain
+    assert composed("model.path=some/Model-7B").run_name.startswith("Model-7B_alpaca-")
+
+
+WRONG = [
+    (["rhoo=0.5"], "rhoo", "did you mean rho?"),
+    (["sft.learnin_rate=1"], "sft.learnin_rate", "did you mean sft.learning_rate?"),
+    (["method=tsss"], "method=tsss", "did you mean method=tss?"),
+    (["method.tua=1"], "method.tua", "did you mean method.tau?"),
+    (["rho=1.5"], "rho=1.5", "less than or equal to 1"),
+    (["rho=0"], "rho=0", "greater than 0"),
+    (["alternatives.k=0"], "alternatives.k=0", "greater than or equal to 1"),
+    (["stages=[score]"], "stages.0=score", "'scores'"),
+    (["method.weighting.clip=[3,1]"], "clip", "[smallest, largest]"),
+    (["dataset=jsonl", "dataset.path=no/such.jsonl"], "no/such.jsonl", ""),
+    (["model.path=/no/such/model", "dataset=starter"], "/no/such/model", "directory"),
+    (["rho=[", "dataset=starter"], "rho=[", ""),
+]
+
+
+@pytest.mark.parametrize(("overrides", "culprit", "remedy"), WRONG, ids=[words[0][0] for words in WRONG])
+def test_wrong_settings_get_one_sentence(overrides, culprit, remedy, monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(sys, "argv", ["tss_lab", *overrides, f"paths.runs={tmp_path}/runs", f"paths.store={tmp_path}/store"])
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    said = capsys.readouterr().err.strip().splitlines()
+    assert stopped.value.code == 2
+    assert culprit in said[-1]
+    assert remedy in said[-1]
+    assert not any("Traceback" in line for line in said)
+    assert not list(Path(tmp_path).glob("store/*/*/manifest.json"))
+
+
+def test_full_error_has_the_traceback(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "tss_lab", "rho=2", f"paths.runs={tmp_path}"],
+        capture_output=True, text=True, check=False, env={"PATH": "/usr/bin", "HYDRA_FULL_ERROR": "1"},
+        cwd=Path(__file__).parent.parent,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert "Traceback" in done.stderr
+
+
+def test_a_union_problem_names_the_setting():
+    with pytest.raises(ConfigError, match="devices"):
+        composed("trainer.devices=many")
+
+
+def test_help_loads_no_heavy_library():
+    """--help and a bad config answer at once: neither torch nor transformers is imported on the way."""
+    script = (
+        "import sys, tss_lab.__main__, tss_lab.pipeline;"
+        "print([m for m in ('torch', 'transformers', 'lm_eval', 'wandb', 'datasets', 'pytorch_lightning') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=Path(__file__).parent.parent)
+    assert done.stdout.strip() == "[]"
