@@ -257,8 +257,12 @@ class EvalConfig(Section):
     """Items a benchmark (a subject, for MMLU); None: all."""
     mirror: str | None = None
     """A directory with the benchmarks' files, read in place of the Hub."""
+    benchmarks: list[Literal["arc_challenge", "mmlu", "hellaswag", "truthfulqa_mc1"]] = Field(
+        default_factory=lambda: ["arc_challenge", "mmlu", "hellaswag", "truthfulqa_mc1"], min_length=1
+    )
     batch_size: Count = 8
     engine: Literal["tree", "hf"] = "tree"
+    """tree: question and choices share prefixes. hf: lm-eval's own HFLM, batch_size requests at a time."""
     baseline: bool = True
     """Evaluate the untuned model too (zero-shot)."""
     held_out_sensitivity: bool = True

@@ -152,11 +152,15 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkScore:
-    """Accuracy in percent on one benchmark. ``display_name`` is what pages and logs call it."""
+    """Accuracy in percent on one benchmark. ``display_name`` is what pages and logs call it.
+
+    ``chance`` is the accuracy of blind guessing, in percent.
+    """
 
     name: str
     display_name: str
     accuracy: Estimate
+    chance: float = float("nan")
 
 
 @dataclass(frozen=True)
