@@ -128,23 +128,32 @@ def _fail(problems: Sequence[tuple[str, str]]) -> None:
     sys.exit(USER_ERROR)
 
 
-def _as_sentence(error: Exception) -> str:
+def _as_sentence(error: BaseException) -> str:
     """Hydra's and OmegaConf's multi-line messages as one sentence with the remedy."""
     if isinstance(error, TssError):
         return str(error)
-    if isinstance(error, MissingConfigException) and error.options is not None:
-        group, _, choice = str(error.missing_cfg_file).rpartition("/")
-        near = difflib.get_close_matches(choice, error.options, n=1)
-        hint = f"did you mean {group.split('/')[-1]}={near[0]}? Choices" if near else "choices"
-        return f"{group}={choice} is not there; {hint}: {', '.join(error.options)}"
-    chain = str(error) + "\n" + str(error.__cause__ or "")
-    if unknown := re.search(r"Could not (?:override|append|delete)[^']*'([^']+)'", chain):
-        name = unknown.group(1)
+    chain = list(_causes(error))
+    for cause in chain:
+        if isinstance(cause, MissingConfigException) and cause.options is not None:
+            group, _, choice = str(cause.missing_cfg_file).rpartition("/")
+            near = difflib.get_close_matches(choice, cause.options, n=1)
+            hint = f"did you mean {group}={near[0]}? Choices" if near else "choices"
+            return f"{group}={choice} is not there; {hint}: {', '.join(cause.options)}"
+    text = "\n".join(str(cause) for cause in chain)
+    if unknown := re.search(r"Could not (?:override|append|delete)[^']*'([^'=]+)", text):
+        name = unknown.group(1).strip()
         near = difflib.get_close_matches(name, list(_known_names()), n=1)
         hint = f"did you mean {near[0]}?" if near else "see the settings with --cfg job"
         return f"{name} is not a setting of tss_lab; {hint}"
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     return "; ".join(lines[:2]) or type(error).__name__
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and what it was raised from, outermost first."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def _known_names() -> Iterator[str]:
