@@ -179,3 +179,19 @@ class EvaluationResult:
     item_id_N: npt.NDArray[np.object_]
     item_benchmark_N: npt.NDArray[np.object_]
     correct_N: BoolArray
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOutMeasure:
+    """A measure on held-out examples before and after tuning; ``difference`` is paired, after − before.
+
+    ``name`` is flat and for machines, ``title`` for people; ``better`` is ``lower`` or ``higher``.
+    """
+
+    name: str
+    title: str
+    unit: str
+    better: str
+    before: Estimate
+    after: Estimate | None = None
+    difference: Estimate | None = None

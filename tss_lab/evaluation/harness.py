@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import json
 import logging
 import math
 import tempfile
@@ -17,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import polars as pl
-import yaml
 
 from tss_lab.config import EvalConfig
 from tss_lab.errors import EvaluationError
@@ -117,8 +117,8 @@ def _load_tasks(config: EvalConfig) -> Mapping[str, Any]:
         if items is None:
             names = [benchmark.task for benchmark in chosen]
         else:
-            text = yaml.safe_dump(task_group(items, config.benchmarks, _GROUP))
-            (Path(scratch) / "group.yaml").write_text(text, encoding="utf-8")
+            group = json.dumps(task_group(items, config.benchmarks, _GROUP))  # JSON is YAML
+            (Path(scratch) / "group.yaml").write_text(group, encoding="utf-8")
             names, folders = [_GROUP], [*folders, scratch]
         manager = TaskManager(include_defaults=False, include_path=folders)
         try:
