@@ -42,7 +42,8 @@ class Paths(Section):
 
 class DatasetConfig(Section):
     name: str
-    reader: Literal["records", "natural_instructions", "chat", "starter"]
+    reader: str
+    """``records``, ``natural_instructions``, ``chat``, ``starter``, or the dotted path of a function."""
     path: str | None = None
     """A file, a directory, a mirror of the Hub data set, or a Hub id."""
     hub_id: str | None = None
@@ -54,6 +55,8 @@ class DatasetConfig(Section):
     limit: Count | None = None
     """At most so many examples, drawn by ``seed`` (stratified by category where ``stratify``)."""
     stratify: bool = False
+    stratify_by: list[str] = Field(default_factory=lambda: ["category"])
+    """``category``, or names of further fields that the reader keeps with an example."""
     seed: int = 0
     held_out: Annotated[int, Field(ge=0)] = 0
     """So many examples are put aside for held-out measures; no method may select from them."""
@@ -99,7 +102,8 @@ class GeneratorConfig(Section):
     """Who writes the alternative instructions, and how it is asked."""
 
     name: str
-    kind: Literal["transformers", "endpoint", "replay"]
+    kind: str
+    """``transformers``, ``endpoint``, ``replay``, or the dotted path of a class."""
     model: ModelConfig | None = None
     base_url: str | None = None
     api_key_env: str = "OPENAI_API_KEY"
@@ -222,6 +226,8 @@ class SftConfig(Section):
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     gradient_clip: NonNegative = 1.0
     gradient_checkpointing: bool = False
+    train_embeddings: bool = True
+    """False: token embeddings (and a head that is tied to them) stay as they are."""
     lora: LoraConfig | None = None
     cross_entropy: Literal["chunked", "liger"] = "chunked"
     logits_memory_mb: Count = 64
@@ -245,7 +251,7 @@ class TrainerConfig(Section):
     devices: int | Literal["auto"] = 1
     num_nodes: Count = 1
     strategy: Literal["auto", "ddp", "fsdp"] = "auto"
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
     deterministic: bool = False
 
 

@@ -1,0 +1,101 @@
+"""From a dataset's config to checked examples."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from tss_lab.config import DatasetConfig
+from tss_lab.data.check import DataCheck, check_row, content_id, remedy
+from tss_lab.data.files import describe_source
+from tss_lab.data.rows import FilteredRows, RawRow, UnusableRow
+from tss_lab.data.sample import draw
+from tss_lab.errors import ConfigError, DataError
+from tss_lab.types import Example
+
+log = logging.getLogger(__name__)
+
+Reader = Callable[[DatasetConfig], Iterator[RawRow | UnusableRow | FilteredRows]]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Checked examples.
+
+    ``examples`` is what methods score and select from; ``held_out`` is disjoint from it; ``corpus`` is all
+    that passed the check but the held-out ones, sampled or not: what retrieval may draw instructions from.
+    """
+
+    examples: list[Example]
+    held_out: list[Example]
+    corpus: list[Example]
+    check: DataCheck
+
+
+def load_examples(config: DatasetConfig) -> Dataset:
+    """Reads, checks and samples a data set; ``config.seed`` draws the sample and the held-out part.
+
+    Raises DataError for a bad row (``on_bad_row=fail``), an unreadable source, or one with no usable row.
+    """
+    check = DataCheck(config.name, "the package's starter corpus" if config.reader == "starter" and config.path is None else describe_source(config))
+    examples = list(_checked(config, check))
+    if not examples:
+        raise DataError(f"{check.source} has no usable row ({check.rows_read} read, {sum(check.set_aside.values())} set aside); check the file and dataset.fields")
+    check.measure(examples)
+    stratify_by = config.stratify_by if config.stratify else ()
+    if config.held_out >= len(examples):
+        raise ConfigError(f"dataset.held_out={config.held_out} leaves nothing of {len(examples)} examples; lower it")
+    held_out = draw(examples, config.held_out, config.seed, "held out", stratify_by)
+    taken = {example.example_id for example in held_out}
+    corpus = [example for example in examples if example.example_id not in taken]
+    used = corpus if config.limit is None else draw(corpus, config.limit, config.seed, "limit", stratify_by)
+    check.used, check.held_out = len(used), len(held_out)
+    log.info("%d of %d rows of %s pass the data check; %d are used, %d held out", check.kept, check.rows_read, config.name, check.used, check.held_out)
+    return Dataset(used, held_out, corpus, check)
+
+
+def _checked(config: DatasetConfig, check: DataCheck) -> Iterator[Example]:
+    copies: Counter[str] = Counter()
+    wanted = None if config.categories is None else {name.casefold() for name in config.categories}
+    for row in find_reader(config.reader)(config):
+        if isinstance(row, FilteredRows):
+            check.rows_read += row.count
+            check.filtered[row.reason] += row.count
+            continue
+        check.rows_read += 1
+        example = row if isinstance(row, UnusableRow) else check_row(row, config)
+        if isinstance(example, UnusableRow):
+            if config.on_bad_row == "fail":
+                raise DataError(f"{example.where}: {example.detail}; {remedy(example)}")
+            check.put_aside(example)
+            continue
+        if wanted is not None and (example.category or "").casefold() not in wanted:
+            check.filtered["category not asked for"] += 1
+            continue
+        copy = copies[example.example_id]
+        copies[example.example_id] += 1
+        if copy and config.drop_duplicates:
+            check.put_aside(UnusableRow(row.where, "duplicate", "the same instruction, input and output stand in an earlier row"))
+        elif copy:
+            yield replace(example, example_id=content_id(example.instruction, example.input, example.output, copy))
+        else:
+            yield example
+
+
+def find_reader(name: str) -> Reader:
+    """The ``read`` function of ``tss_lab/data/<name>.py``, or the function a dotted path names."""
+    module_name, _, function = name.rpartition(".") if "." in name else (f"tss_lab.data.{name}", "", "read")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"dataset.reader={name} is not there ({error}); take records, natural_instructions, chat or starter, or the dotted path of a function"
+        ) from error
+    reader = getattr(module, function, None)
+    if not callable(reader):
+        raise ConfigError(f"dataset.reader={name}: {module_name} has no function {function!r}; name a function that takes a DatasetConfig and yields rows")
+    found: Reader = reader
+    return found

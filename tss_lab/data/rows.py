@@ -1,0 +1,36 @@
+"""What a reader yields: a row as it stands in the source, or why there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class RawRow:
+    """One unchecked training triple. ``where`` finds it again: ``row 12 of my.jsonl`` (rows count from 1)."""
+
+    where: str
+    instruction: object
+    input: object
+    output: object
+    category: object = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class UnusableRow:
+    """A row that can't become a triple. ``reason`` is one of few; ``detail`` says what stands there."""
+
+    where: str
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class FilteredRows:
+    """``count`` rows that the settings leave out (another category, another language, a cap)."""
+
+    reason: str
+    count: int
