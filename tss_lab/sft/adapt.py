@@ -1,0 +1,60 @@
+"""Which of a model's parameters are trained, and how much of the forward pass is kept for the backward."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+
+from tss_lab.config import LoraConfig, SftConfig
+from tss_lab.errors import ConfigError
+
+
+def prepare_model(model: PreTrainedModel, config: SftConfig, seed: int) -> Any:
+    """Freezes, wraps and sets up checkpointing as configured; returns the model or its LoRA wrapper.
+
+    Raises ConfigError when LoRA is asked for and peft is absent, or its target modules don't exist.
+    """
+    if not config.train_embeddings:
+        model.get_input_embeddings().requires_grad_(False)
+    if config.gradient_checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    prepared = _with_lora(model, config.lora, seed) if config.lora else model
+    return prepared.train()
+
+
+def _with_lora(model: PreTrainedModel, lora: LoraConfig, seed: int) -> Any:
+    try:
+        import peft
+    except ImportError as error:
+        raise ConfigError(
+            "sft.lora needs the package peft (pip install 'tss-lab[lora]'); or set sft.lora=null"
+        ) from error
+    torch.manual_seed(seed)
+    try:
+        return peft.get_peft_model(
+            model,
+            peft.LoraConfig(
+                r=lora.rank,
+                lora_alpha=lora.alpha,
+                lora_dropout=lora.dropout,
+                target_modules=lora.target_modules,
+                task_type="CAUSAL_LM",
+            ),
+        )
+    except ValueError as error:
+        raise ConfigError(f"sft.lora.target_modules={lora.target_modules} doesn't fit this model: {error}") from error
+
+
+def parameter_counts(model: Any) -> dict[str, int]:
+    """``body`` (all but the token embeddings), ``head`` (the vocabulary projection) and ``trainable``."""
+    embedding = model.get_input_embeddings().weight
+    head = model.get_output_embeddings().weight
+    total = sum(parameter.numel() for parameter in model.parameters())
+    outside = embedding.numel() + (0 if head is embedding else head.numel())
+    return {
+        "body": total - outside,
+        "head": head.numel(),
+        "trainable": sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
+    }

@@ -1,0 +1,118 @@
+"""Weighted cross-entropy from hidden states, whose gradient is made in the same pass.
+
+Training knows each token's coefficient before the forward pass, so the logits of a chunk can be turned
+into their gradient at once: three products with the vocabulary matrix in place of the four of a loss
+that is differentiated later, and never more than one chunk of logits in memory.
+Axes: R target positions, D hidden size, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tss_lab.engine.head import Head, target_nll
+from tss_lab.errors import ConfigError
+
+
+def weighted_nll(
+    hidden_RD: Tensor, head: Head, target_R: Tensor, coefficient_R: Tensor, memory_bytes: int
+) -> tuple[Tensor, Tensor]:
+    """``Σ coefficient·nll`` (scalar, differentiable) and each target's nll (R,) without gradient; float32.
+
+    Under autocast the products run in its type, the sums over the vocabulary always in float32.
+    A head with a bias or a cap goes through ``engine.head.target_nll``.
+    """
+    if head.bias_V is None and head.softcap is None and head.multiplier == 1.0:
+        loss, nll_R = _WeightedNll.apply(hidden_RD, head.weight_VD, target_R, coefficient_R, memory_bytes)  # type: ignore[no-untyped-call]
+        return loss, nll_R
+    nll_R = target_nll(hidden_RD, head, target_R, memory_bytes)
+    return torch.dot(nll_R, coefficient_R), nll_R.detach()
+
+
+def liger_weighted_nll(hidden_RD: Tensor, head: Head, target_R: Tensor, coefficient_R: Tensor) -> tuple[Tensor, Tensor]:
+    """The same by Liger's fused kernel, on a GPU.
+
+    Raises ConfigError where Liger is absent, too old (before 0.8.2 its per-token gradients ignore the
+    coefficients), or where the head has a form it doesn't know.
+    """
+    function = _liger_function()
+    if not hidden_RD.is_cuda:
+        raise ConfigError("sft.cross_entropy=liger needs a GPU; set sft.cross_entropy=chunked")
+    if head.multiplier != 1.0:
+        raise ConfigError(
+            "sft.cross_entropy=liger doesn't scale logits as this model asks; set sft.cross_entropy=chunked"
+        )
+    nll_R = function(hidden_RD, head.weight_VD, target_R, bias=head.bias_V, softcap=head.softcap, reduction="none")
+    return torch.dot(nll_R.float(), coefficient_R), nll_R.detach().float()
+
+
+def _liger_function() -> Any:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        installed = version("liger-kernel")
+    except PackageNotFoundError as error:
+        raise ConfigError(
+            "sft.cross_entropy=liger needs the package liger-kernel (pip install 'tss-lab[liger]'); or set sft.cross_entropy=chunked"
+        ) from error
+    if tuple(int(part) for part in installed.split(".")[:3] if part.isdigit()) < (0, 8, 2):
+        raise ConfigError(f"liger-kernel {installed} gives wrong gradients for weighted tokens; install 0.8.2 or newer")
+    from liger_kernel.transformers.functional import liger_fused_linear_cross_entropy
+
+    return liger_fused_linear_cross_entropy
+
+
+class _WeightedNll(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, hidden_RD: Tensor, weight_VD: Tensor, target_R: Tensor, coefficient_R: Tensor, memory_bytes: int
+    ) -> tuple[Tensor, Tensor]:
+        wants_hidden, wants_weight = ctx.needs_input_grad[:2]
+        kind = (
+            torch.get_autocast_dtype(hidden_RD.device.type)
+            if torch.is_autocast_enabled(hidden_RD.device.type)
+            else weight_VD.dtype
+        )
+        with torch.autocast(hidden_RD.device.type, enabled=False):
+            weight = weight_VD.to(kind)
+            hidden = hidden_RD.to(kind)
+            nll_R = torch.empty(len(target_R), dtype=torch.float32, device=hidden.device)
+            grad_hidden = torch.empty_like(hidden) if wants_hidden else None
+            grad_weight = torch.zeros_like(weight_VD) if wants_weight else None
+            rows = max(1, memory_bytes // (4 * weight.shape[0]))
+            for start in range(0, len(target_R), rows):
+                part = slice(start, start + rows)
+                odds = (hidden[part] @ weight.T).float()
+                highest = odds.amax(-1, keepdim=True)
+                odds.sub_(highest)
+                chosen = odds.gather(-1, target_R[part, None])
+                total = odds.exp_().sum(-1, keepdim=True)
+                nll_R[part] = (total.log() - chosen)[:, 0]
+                # d(coefficient·nll)/d(logits) = coefficient·(softmax − one-hot). The row factor
+                # coefficient/total goes into the narrow factor of each product, not into the wide one.
+                scale = coefficient_R[part, None] / total
+                odds = odds.scatter_add_(-1, target_R[part, None], -total).to(kind)
+                if grad_hidden is not None:
+                    grad_hidden[part] = (odds @ weight) * scale
+                if grad_weight is not None:
+                    scaled = (hidden[part] * scale).to(kind)
+                    if kind == grad_weight.dtype:
+                        grad_weight.addmm_(odds.T, scaled)
+                    else:
+                        grad_weight.add_(odds.T @ scaled)
+            loss = torch.dot(nll_R, coefficient_R)
+        ctx.save_for_backward(*(grad for grad in (grad_hidden, grad_weight) if grad is not None))
+        ctx.types = (hidden_RD.dtype, wants_hidden, wants_weight)
+        ctx.mark_non_differentiable(nll_R)
+        return loss, nll_R
+
+    @staticmethod
+    def backward(ctx: Any, grad_loss: Tensor, _grad_nll: Tensor | None) -> tuple[Tensor | None, ...]:
+        hidden_type, wants_hidden, wants_weight = ctx.types
+        saved = list(ctx.saved_tensors)
+        grad_hidden = saved.pop(0).to(hidden_type).mul_(grad_loss.to(hidden_type)) if wants_hidden else None
+        grad_weight = saved.pop(0).mul_(grad_loss) if wants_weight else None
+        return grad_hidden, grad_weight, None, None, None
