@@ -102,6 +102,19 @@ class Likelihoods:
     def __len__(self) -> int:
         return len(self.example_id_N)
 
+    @classmethod
+    def none_of(cls, example_ids: Sequence[str], num_target_tokens: Sequence[int]) -> Likelihoods:
+        """The table of a method that needs no likelihood: ids and target lengths, NaN for the rest."""
+        n = len(example_ids)
+        return cls(
+            example_id_N=np.array(example_ids, dtype=object),
+            true_loglik_N=np.full(n, np.nan),
+            alternative_loglik_NK=np.zeros((n, 0)),
+            num_alternatives_N=np.zeros(n, dtype=np.int64),
+            unconditional_loglik_N=np.full(n, np.nan),
+            num_target_tokens_N=np.asarray(num_target_tokens, dtype=np.int64),
+        )
+
     @property
     def true_mean_loglik_N(self) -> FloatArray:
         """s(I, X, Y): nats a target token."""
