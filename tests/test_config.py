@@ -39,7 +39,9 @@ def test_every_yaml_composes_and_checks(group, choice):
 
 
 def test_every_yaml_says_what_it_is_for():
-    silent = [path.name for path in config_folder().rglob("*.yaml") if not path.read_text(encoding="utf-8").startswith("#")]
+    silent = [
+        path.name for path in config_folder().rglob("*.yaml") if not path.read_text(encoding="utf-8").startswith("#")
+    ]
     assert silent == []
 
 
@@ -75,7 +77,9 @@ WRONG = [
 
 @pytest.mark.parametrize(("overrides", "culprit", "remedy"), WRONG, ids=[words[0][0] for words in WRONG])
 def test_wrong_settings_get_one_sentence(overrides, culprit, remedy, monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(sys, "argv", ["tss_lab", *overrides, f"paths.runs={tmp_path}/runs", f"paths.store={tmp_path}/store"])
+    monkeypatch.setattr(
+        sys, "argv", ["tss_lab", *overrides, f"paths.runs={tmp_path}/runs", f"paths.store={tmp_path}/store"]
+    )
     monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(SystemExit) as stopped:
@@ -109,5 +113,7 @@ def test_help_loads_no_heavy_library():
         "import sys, tss_lab.__main__, tss_lab.pipeline;"
         "print([m for m in ('torch', 'transformers', 'lm_eval', 'wandb', 'datasets', 'pytorch_lightning') if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=Path(__file__).parent.parent)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=Path(__file__).parent.parent
+    )
     assert done.stdout.strip() == "[]"

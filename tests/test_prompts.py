@@ -9,7 +9,10 @@ from transformers import PreTrainedTokenizerFast
 from tss_lab.errors import ConfigError, DataError
 from tss_lab.prompts import TEMPLATES, PromptEncoder, get_template, pair_id
 
-TEXT = ["Below is an instruction that describes a task. ### Response:\n", "the cat sat on the mat and looked at the dog"]
+TEXT = [
+    "Below is an instruction that describes a task. ### Response:\n",
+    "the cat sat on the mat and looked at the dog",
+]
 CHAT = "{{ bos_token }}{% for m in messages %}<u>{{ m['content'] }}</u>{% endfor %}{% if add_generation_prompt %}<a>{% endif %}"
 
 
@@ -24,7 +27,10 @@ def byte_tokenizer(bos: bool) -> PreTrainedTokenizerFast:
     if bos:
         tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token="<s>" if bos else None, eos_token="</s>", chat_template=CHAT if bos else None
+        tokenizer_object=tokenizer,
+        bos_token="<s>" if bos else None,
+        eos_token="</s>",
+        chat_template=CHAT if bos else None,
     )
 
 

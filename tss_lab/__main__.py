@@ -27,7 +27,9 @@ log = logging.getLogger("tss_lab")
 
 USER_ERROR = 2
 # Overrides that are in the run's name already, or that change where things go but not what they are.
-_NOT_IN_HASH = re.compile(r"^\+?(experiment|experiment_name|method|rho|seed|stages|run_name|paths\..*|logger(\..*)?|trainer)=")
+_NOT_IN_HASH = re.compile(
+    r"^\+?(experiment|experiment_name|method|rho|seed|stages|run_name|paths\..*|logger(\..*)?|trainer)="
+)
 
 
 def config_folder() -> Path:
@@ -42,7 +44,9 @@ def checked(composed: dict[str, Any], overrides: Sequence[str]) -> RunConfig:
     given = {override.partition("=")[0].lstrip("+") for override in overrides}
     if "model.path" in given and "model.name" not in given:
         composed["model"]["name"] = Path(str(composed["model"]["path"])).name
-    composed["experiment_name"] = composed["experiment_name"] or f"{composed['model']['name']}_{composed['dataset']['name']}"
+    composed["experiment_name"] = (
+        composed["experiment_name"] or f"{composed['model']['name']}_{composed['dataset']['name']}"
+    )
     composed["run_name"] = composed["run_name"] or default_run_name(composed, overrides)
     try:
         return RunConfig.model_validate(composed)
@@ -78,7 +82,12 @@ def _first_problem(error: ValidationError) -> str:
 def _refuse_unsafe_multirun(config: RunConfig, launcher: str) -> None:
     """Lightning's own launcher starts each further process with the whole command, sweep included."""
     several = config.trainer.devices not in (1, "auto") or config.trainer.num_nodes > 1
-    if config.trainer.strategy != "auto" and several and "RANK" not in os.environ and launcher.endswith("BasicLauncher"):
+    if (
+        config.trainer.strategy != "auto"
+        and several
+        and "RANK" not in os.environ
+        and launcher.endswith("BasicLauncher")
+    ):
         raise ConfigError(
             f"a sweep (-m) with trainer.strategy={config.trainer.strategy} would be run again by every process; "
             "start it with torchrun, or take hydra/launcher=submitit_slurm"

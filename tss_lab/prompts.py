@@ -42,7 +42,12 @@ class Template:
 
     def identity(self) -> dict[str, Any]:
         """What the likelihood fingerprint covers."""
-        return {"name": self.name, "with_input": self.with_input, "without_input": self.without_input, "chat": self.chat}
+        return {
+            "name": self.name,
+            "with_input": self.with_input,
+            "without_input": self.without_input,
+            "chat": self.chat,
+        }
 
 
 TEMPLATES: dict[str, Template] = {
@@ -105,7 +110,9 @@ class PromptEncoder:
         self.max_length = max_length
         self.bos_ids = _beginning_ids(tokenizer)
         if template.chat and not tokenizer.chat_template:
-            raise ConfigError("scoring.template=chat, but the model's tokenizer has no chat template; take scoring.template=alpaca")
+            raise ConfigError(
+                "scoring.template=chat, but the model's tokenizer has no chat template; take scoring.template=alpaca"
+            )
 
     def identity(self) -> dict[str, Any]:
         """The token rule, for the likelihood fingerprint."""
@@ -117,7 +124,9 @@ class PromptEncoder:
 
     def render(self, instruction: str, input_text: str) -> str:
         """The prompt's text, without a beginning-of-sequence token."""
-        return self._render(self.template.with_input if input_text else self.template.without_input, instruction, input_text)
+        return self._render(
+            self.template.with_input if input_text else self.template.without_input, instruction, input_text
+        )
 
     def _render(self, form: str, instruction: str, input_text: str) -> str:
         text = form.format(instruction=instruction, input=input_text)
@@ -138,7 +147,10 @@ class PromptEncoder:
         if self.bos_ids:
             return list(self.bos_ids)
         if self.tokenizer.eos_token_id is None:
-            raise ConfigError("the tokenizer has neither a beginning-of-sequence nor an end-of-text token, so ℓ(Y) is undefined; choose a method other than ifd")
+            raise ConfigError(
+                "the tokenizer has neither a beginning-of-sequence nor an end-of-text token, so ℓ(Y) is undefined; "
+                "choose a method other than ifd"
+            )
         return [int(self.tokenizer.eos_token_id)]
 
     def encode(self, text: str) -> list[int]:
@@ -163,7 +175,9 @@ class PromptEncoder:
             return EncodedExample(prompts, target, cut)
         room = min(self.max_length - len(ids) for ids in prompts)
         if room < 1:
-            raise DataError(f"the prompt leaves no room for the output within {self.max_length} tokens; raise scoring.max_length")
+            raise DataError(
+                f"the prompt leaves no room for the output within {self.max_length} tokens; raise scoring.max_length"
+            )
         if room < len(target):
             return EncodedExample(prompts, target[:room], [True] * len(prompts))
         return EncodedExample(prompts, target, cut)

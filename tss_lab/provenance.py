@@ -11,7 +11,10 @@ from typing import Any
 
 from tss_lab import __version__
 
-_PACKAGES = ("torch", "transformers", "pytorch-lightning", "lm-eval", "datasets", "tokenizers", "numpy", "polars", "hydra-core", "sentence-transformers", "gguf")  # fmt: skip
+_PACKAGES = (
+    "torch", "transformers", "pytorch-lightning", "lm-eval", "datasets", "tokenizers", "numpy", "polars",
+    "hydra-core", "sentence-transformers", "gguf",
+)  # fmt: skip
 _RANK_VARIABLES = ("RANK", "SLURM_PROCID", "LOCAL_RANK")
 
 
@@ -32,8 +35,12 @@ def commit() -> str | None:
     if not (root / ".git").exists():
         return None
     try:
-        head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True).stdout.strip()
-        status = subprocess.run(["git", "status", "--porcelain"], cwd=root, capture_output=True, text=True, check=True).stdout
+        head = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True
+        ).stdout.strip()
+        status = subprocess.run(
+            ["git", "status", "--porcelain"], cwd=root, capture_output=True, text=True, check=True
+        ).stdout
     except (OSError, subprocess.CalledProcessError):
         return None
     return head + ("+changes" if status.strip() else "")

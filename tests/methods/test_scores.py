@@ -124,7 +124,12 @@ def test_tss_against_scipy_and_shift(alternative, true, shift):
     assert task_specificity(true + shift, alternative + shift, count) == approx(reference, abs=1e-9)
 
 
-@given(hnp.arrays(float, (4, 5), elements=values), hnp.arrays(float, 4, elements=values), st.integers(1, 5), st.floats(0.05, 20))
+@given(
+    hnp.arrays(float, (4, 5), elements=values),
+    hnp.arrays(float, 4, elements=values),
+    st.integers(1, 5),
+    st.floats(0.05, 20),
+)
 def test_infonce_bounds_and_order(alternative, true, m, tau):
     """Never above 0, and a larger hard set never raises it; the hard set is the row's largest values."""
     score = infonce_specificity(true, hardest(alternative, m), tau)

@@ -38,11 +38,15 @@ def build_method(config: MethodConfig) -> Method:
     try:
         cls = getattr(importlib.import_module(module_name), class_name)
     except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"method.target={config.target} can't be imported ({error}); give the dotted path of a class") from error
+        raise ConfigError(
+            f"method.target={config.target} can't be imported ({error}); give the dotted path of a class"
+        ) from error
     try:
         method = cls(**config.params)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"method={config.name}: {error}") from error
     if not isinstance(method, Method):
-        raise ConfigError(f"method.target={config.target} lacks needs, score() or preference(); see tss_lab/methods/base.py")
+        raise ConfigError(
+            f"method.target={config.target} lacks needs, score() or preference(); see tss_lab/methods/base.py"
+        )
     return method

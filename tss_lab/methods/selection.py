@@ -21,7 +21,10 @@ def rank_by(preference_N: FloatArray, example_id_N: npt.NDArray[np.object_], see
     """
     if np.isnan(preference_N).any():
         bad = example_id_N[np.flatnonzero(np.isnan(preference_N))[:3]]
-        raise DataError(f"the scores of {int(np.isnan(preference_N).sum())} examples are NaN (first: {', '.join(map(str, bad))}); score them again")
+        raise DataError(
+            f"the scores of {int(np.isnan(preference_N).sum())} examples are NaN "
+            f"(first: {', '.join(map(str, bad))}); score them again"
+        )
     tie_break_N = seeded_uniform(example_id_N, seed, purpose="ties")
     order_N = np.lexsort((tie_break_N, -preference_N))
     rank_N = np.empty(len(order_N), dtype=np.int64)
@@ -45,7 +48,8 @@ def keep_tokens(rank_N: IntArray, num_target_tokens_N: IntArray, rho: float) -> 
     within_N = np.cumsum(num_target_tokens_N[order_N]) <= budget
     if not within_N[0]:
         raise ConfigError(
-            f"rho={rho} allows {int(budget)} target tokens, and the best example alone has {int(num_target_tokens_N[order_N[0]])}; "
+            f"rho={rho} allows {int(budget)} target tokens, and the best example alone has "
+            f"{int(num_target_tokens_N[order_N[0]])}; "
             "raise rho or take budget=examples"
         )
     kept_N = np.zeros(len(rank_N), dtype=bool)

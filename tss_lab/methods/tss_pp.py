@@ -52,7 +52,9 @@ class TaskSpecificityPlusPlus:
 
     def score(self, likelihoods: Likelihoods, seed: int) -> FloatArray:
         if np.any(likelihoods.num_alternatives_N < 1):
-            raise ValueError(f"{int(np.sum(likelihoods.num_alternatives_N < 1))} examples have no alternative instruction")
+            raise ValueError(
+                f"{int(np.sum(likelihoods.num_alternatives_N < 1))} examples have no alternative instruction"
+            )
         true_N = likelihoods.true_mean_loglik_N
         hard_NM = hardest(likelihoods.alternative_mean_loglik_NK, self.m)
         return infonce_specificity(true_N, hard_NM, self.tau) + self.alpha * true_N

@@ -32,7 +32,10 @@ def exponential_weights(score_M: FloatArray, config: WeightingConfig) -> tuple[F
     formula). Equal scores give equal weights. Raises TrainingError on scores that aren't finite.
     """
     if not np.all(np.isfinite(score_M)):
-        raise TrainingError(f"{int(np.sum(~np.isfinite(score_M)))} scores are not finite, so no weights can be made of them; look into scores.parquet")
+        raise TrainingError(
+            f"{int(np.sum(~np.isfinite(score_M)))} scores are not finite, so no weights can be made of them; "
+            "look into scores.parquet"
+        )
     z_M = score_M
     if config.standardize == "zscore":
         spread = float(score_M.std())

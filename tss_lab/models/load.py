@@ -19,9 +19,13 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError) as error:
-        raise ModelError(f"{folder} has no tokenizer that can be loaded: {error}; save one there with save_pretrained()") from error
+        raise ModelError(
+            f"{folder} has no tokenizer that can be loaded: {error}; save one there with save_pretrained()"
+        ) from error
     if not tokenizer.is_fast:
-        raise ModelError(f"the tokenizer in {folder} has no fast version (tokenizer.json); tss_lab needs its character offsets")
+        raise ModelError(
+            f"the tokenizer in {folder} has no fast version (tokenizer.json); tss_lab needs its character offsets"
+        )
     return tokenizer
 
 
@@ -39,7 +43,11 @@ def load_model(
 
     try:
         model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=getattr(torch, dtype), attn_implementation=attention, local_files_only=True, use_safetensors=True
+            folder,
+            dtype=getattr(torch, dtype),
+            attn_implementation=attention,
+            local_files_only=True,
+            use_safetensors=True,
         )
     except (OSError, ValueError) as error:
         raise ModelError(f"can't load a causal language model from {folder}: {error}") from error

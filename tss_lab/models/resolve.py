@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,10 @@ from tss_lab.store import file_sha256, write_json
 log = logging.getLogger(__name__)
 
 _WEIGHT_PATTERNS = ("*.safetensors", "*.safetensors.index.json")
-_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja", "tokenizer.model", "vocab.json", "merges.txt")  # fmt: skip
+_TOKENIZER_FILES = (
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja",
+    "tokenizer.model", "vocab.json", "merges.txt",
+)  # fmt: skip
 _DOWNLOADED = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "*.model", "merges.txt", "vocab.txt"]
 
 
@@ -52,11 +54,16 @@ def resolve_model(config: ModelConfig, cache: Path) -> LocalModel:
     else:
         raise ModelError(f"model {config.name} has neither a path nor a gguf source")
     if not list(folder.glob("*.safetensors")):
-        raise ModelError(f"{folder} holds no *.safetensors file; tss_lab reads weights in that format only. Save the model with save_pretrained()")
+        raise ModelError(
+            f"{folder} holds no *.safetensors file; tss_lab reads weights in that format only. "
+            "Save the model with save_pretrained()"
+        )
     return LocalModel(
         name=config.name,
         folder=folder,
-        weights_sha256=_cached(cache, folder, "weights", lambda: _hash_files(folder, (*_WEIGHT_PATTERNS, "config.json"))),
+        weights_sha256=_cached(
+            cache, folder, "weights", lambda: _hash_files(folder, (*_WEIGHT_PATTERNS, "config.json"))
+        ),
         tokenizer_sha256=_cached(cache, folder, "tokenizer", lambda: _hash_files(folder, _TOKENIZER_FILES)),
         licence=config.licence,
     )
@@ -69,11 +76,13 @@ def _from_hub(hub_id: str, revision: str | None) -> Path:
     try:
         return Path(snapshot_download(hub_id, revision=revision, allow_patterns=_DOWNLOADED))
     except HFValidationError as error:
-        raise ModelError(f"model.path={hub_id} is neither a directory on this machine nor a Hub id; check the path") from error
+        raise ModelError(
+            f"model.path={hub_id} is neither a directory on this machine nor a Hub id; check the path"
+        ) from error
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise ModelError(
-            f"can't get model {hub_id} from the Hugging Face hub ({type(error).__name__}); check the network, the id and your "
-            "access (`hf auth login`), or give a local directory as model.path"
+            f"can't get model {hub_id} from the Hugging Face hub ({type(error).__name__}); "
+            "check the network, the id and your access (`hf auth login`), or give a local directory as model.path"
         ) from error
 
 
@@ -95,6 +104,12 @@ def _cached(cache: Path, folder: Path, what: str, compute: Callable[[], str]) ->
         if known["state"] == state:
             return str(known["sha256"])
     value = compute()
-    os.makedirs(note.parent, exist_ok=True)
     write_json(note, {"folder": str(folder), "what": what, "state": state, "sha256": value})
     return value
+
+
+def context_length(folder: Path) -> int | None:
+    """The longest sequence that the model's config admits, in tokens; None where it doesn't say."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    length = config.get("text_config", config).get("max_position_embeddings")
+    return None if length is None else int(length)

