@@ -1,0 +1,94 @@
+"""From an altair chart to an SVG that lives inside the page: its colours are the page's, in light and dark.
+
+Charts are drawn with the placeholder colours of ``Ink``; the SVG's placeholders then become CSS variables.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import altair as alt
+import vl_convert
+
+
+class Ink:
+    """Placeholder colours. Nothing is shown in these values: page.css says what they are."""
+
+    TEXT = "#010101"
+    MUTED = "#020202"
+    RULE = "#030303"
+    ACCENT = "#040404"
+    """What is kept, tuned, specific."""
+    REST = "#050505"
+    """What is left out, untuned, generic."""
+    MARK = "#060606"
+    """A reference: the cut, chance, zero."""
+    SURFACE = "#070707"
+
+
+_VARIABLES = {
+    Ink.TEXT: "var(--text)",
+    Ink.MUTED: "var(--muted)",
+    Ink.RULE: "var(--rule)",
+    Ink.ACCENT: "var(--accent)",
+    Ink.REST: "var(--rest)",
+    Ink.MARK: "var(--mark)",
+    Ink.SURFACE: "var(--surface)",
+}
+_COLOUR = re.compile("|".join(_VARIABLES))
+_ID = re.compile(r'(\bid="|url\(#|href="#)')
+
+WIDE, NARROW = 700, 330
+"""Widths in pixels, axes included: one drawing for a desk, one for a phone."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A chart, the sentence under it, and what it shows in words for those who don't see it."""
+
+    chart: alt.TopLevelMixin
+    caption: str
+    alt_text: str
+
+
+def values(rows: list[dict[str, Any]]) -> alt.Data:
+    """Rows inside the chart itself."""
+    return alt.Data(values=rows)
+
+
+def categories(pairs: Mapping[str, str]) -> alt.Scale:
+    """Category -> colour."""
+    return alt.Scale(domain=list(pairs), range=list(pairs.values()))
+
+
+def to_svg(chart: alt.TopLevelMixin, width: int, prefix: str) -> str:
+    """An inline SVG, ``width`` pixels wide; ``prefix`` keeps its ids apart from other figures'."""
+    axis = {
+        "labelColor": Ink.MUTED, "titleColor": Ink.MUTED, "titleFontWeight": "normal", "domainColor": Ink.RULE,
+        "tickColor": Ink.RULE, "gridColor": Ink.RULE, "labelFontSize": 12, "titleFontSize": 12, "gridOpacity": 0.6,
+        "labelLimit": 0.34 * width,
+    }  # fmt: skip
+    text = {"labelColor": Ink.TEXT, "titleColor": Ink.MUTED, "labelFontSize": 12, "titleFontSize": 12}
+    spec = chart.to_dict()
+    spec |= {
+        "background": "transparent",
+        "padding": 2,
+        "autosize": {"type": "fit-x", "contains": "padding"},
+        "config": {
+            "font": "sans-serif",
+            "view": {"stroke": None},
+            "axis": axis,
+            "axisY": {"domain": False, "ticks": False},
+            "legend": text | {"orient": "top", "title": None, "symbolStrokeWidth": 0},
+            "header": text | {"labelFontWeight": "normal"},
+            "text": {"color": Ink.TEXT, "fontSize": 12},
+        },
+    }
+    if "width" not in spec:
+        spec["width"] = width
+    svg = str(vl_convert.vegalite_to_svg(spec, allowed_base_urls=[]))
+    svg = _ID.sub(rf"\g<1>{prefix}-", svg)
+    return _COLOUR.sub(lambda match: _VARIABLES[match.group()], svg)
