@@ -107,7 +107,7 @@ def fine_tune(
     if checkpoint:
         log.info("going on from %s", checkpoint.name)
     with _quiet_lightning(), attention_for(model, sft):
-        lightning.fit(module, ckpt_path=None if checkpoint is None else str(checkpoint))
+        lightning.fit(module, ckpt_path=None if checkpoint is None else str(checkpoint), weights_only=True)
     if len(module.curve) != plan.steps:
         raise TrainingError(
             f"training stopped after {len(module.curve)} of {plan.steps} steps; run the same command again to go on"
