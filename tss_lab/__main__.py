@@ -94,6 +94,18 @@ def _refuse_unsafe_multirun(config: RunConfig, launcher: str) -> None:
         )
 
 
+def _show_log() -> None:
+    """Few full sentences for people on standard error; everything else goes to the run's log file."""
+    from rich.console import Console
+    from rich.logging import RichHandler
+
+    handler = RichHandler(console=Console(stderr=True), show_path=False, log_time_format="%H:%M:%S")
+    own = logging.getLogger("tss_lab")
+    own.handlers[:] = [handler]
+    own.setLevel(logging.INFO)
+    own.propagate = False
+
+
 def main() -> None:
     """Entry of ``python -m tss_lab`` and ``tss-lab``."""
     failures: list[tuple[str, TssError]] = []
@@ -105,6 +117,7 @@ def main() -> None:
         try:
             from tss_lab.pipeline import run
 
+            _show_log()
             container = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
             config = checked(container, list(settings.overrides.task))  # type: ignore[arg-type]
             if settings.mode == RunMode.MULTIRUN:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
@@ -89,10 +90,11 @@ class RunFolder:
     def measure(self, prefix: str, values: Mapping[str, Any]) -> None:
         """Adds the finite numbers among ``values`` to ``metrics.json`` as ``prefix/name``."""
         for name, value in values.items():
+            flat_name = f"{prefix}/{name}" if prefix else name
             if isinstance(value, Mapping):
-                self.measure(f"{prefix}/{name}", value)
-            elif isinstance(value, (int, float)) and value == value and abs(value) != float("inf"):
-                self.metrics[f"{prefix}/{name}"] = value
+                self.measure(flat_name, value)
+            elif isinstance(value, (int, float)) and math.isfinite(value):
+                self.metrics[flat_name] = value
         if self.is_writer:
             write_json(self.path / "metrics.json", dict(sorted(self.metrics.items())))
 

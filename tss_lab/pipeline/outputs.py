@@ -1,0 +1,48 @@
+"""The files of a run that other programs read."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from tss_lab.store import write_atomic
+from tss_lab.types import Example, Selection
+
+
+def write_scores(path: Path, selection: Selection) -> None:
+    """``scores.parquet``: example_id, score, rank, kept, weight; a row a scored example."""
+    buffer = io.BytesIO()
+    pl.DataFrame(
+        {
+            "example_id": selection.example_id_N.astype(str),
+            "score": selection.score_N,
+            "rank": selection.rank_N,
+            "kept": selection.kept_N,
+            "weight": selection.weight_N,
+        }
+    ).write_parquet(buffer)
+    write_atomic(path, buffer.getvalue())
+
+
+def write_selected(path: Path, selection: Selection, examples: Sequence[Example]) -> None:
+    """``selected.jsonl``: the kept rows, best first, ready for any trainer that reads instruction data."""
+    by_id = {example.example_id: example for example in examples}
+    kept = np.flatnonzero(selection.kept_N)
+    lines = []
+    for n in kept[np.argsort(selection.rank_N[kept])]:
+        example = by_id[str(selection.example_id_N[n])]
+        row = {
+            "instruction": example.instruction,
+            "input": example.input,
+            "output": example.output,
+            "weight": float(selection.weight_N[n]),
+            "score": float(selection.score_N[n]),
+            "example_id": example.example_id,
+        }
+        lines.append(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+    write_atomic(path, "".join(lines))

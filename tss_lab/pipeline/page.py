@@ -1,0 +1,105 @@
+"""Step 8: what a run came to, as a page, as a table on the terminal, and for the loggers."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tss_lab.report.model import RunReport, ScoringFacts, TrainingFacts
+
+if TYPE_CHECKING:
+    from tss_lab.pipeline.steps import Pipeline
+    from tss_lab.sft.fit import TrainingResult
+
+
+def run_report(run: Pipeline) -> RunReport:
+    """Everything that this run has computed or read so far; nothing is computed for it."""
+    config, done = run.config, vars(run)
+    report: dict[str, Any] = {}
+    if "dataset" in done:
+        check = run.dataset.check
+        report["counts"] = {
+            "rows read": check.rows_read,
+            **{f"left out, {reason}": count for reason, count in check.filtered.items()},
+            **{f"set aside, {reason}": count for reason, count in check.set_aside.items()},
+            "examples to choose from": len(run.dataset.examples),
+            "held out": len(run.dataset.held_out),
+        }
+        report["examples"] = run.dataset.examples
+        report["set_aside"] = run.set_aside
+    if done.get("alternatives"):
+        by_example = run.alternatives_of
+        report["alternatives"] = [one for example in run.dataset.examples for one in by_example.get(example.example_id, ())]
+        report["generation"] = run.book.record["alternatives"]["in_words"]
+    if done.get("likelihood_pass"):
+        report["scoring"] = _scoring_facts(run)
+        report["likelihoods"] = run.likelihoods
+    if "selected" in done:
+        report["selection"], weights = run.selected
+        report["clipped_share"] = weights.clipped_share
+    if "sft" in done:
+        report["training"] = _training_facts(run.sft, run)
+    if done.get("evaluation"):
+        evaluation = run.evaluation
+        assert evaluation is not None
+        report |= {"zero_shot": evaluation.zero_shot, "tuned": evaluation.tuned, "held_out": evaluation.held_out}
+    return RunReport(
+        run_name=config.run_name,
+        experiment_name=config.experiment_name,
+        model_name=config.model.name,
+        dataset_name=config.dataset.name,
+        method_name=config.method.name,
+        rho=config.rho,
+        seed=config.seed,
+        settings=config.model_dump(mode="json"),
+        record=run.book.record,
+        **report,
+    )
+
+
+def _scoring_facts(run: Pipeline) -> ScoringFacts:
+    """The facts of the likelihood pass that the page knows by name."""
+    noted = run.book.record["likelihoods"]
+    return ScoringFacts(**{one.name: noted[one.name] for one in fields(ScoringFacts) if one.name in noted})
+
+
+def _training_facts(result: TrainingResult, run: Pipeline) -> TrainingFacts:
+    sft = run.config.sft
+    return TrainingFacts(
+        step_S=np.array([int(point["step"]) for point in result.curve], dtype=np.int64),
+        loss_S=np.array([point["loss"] for point in result.curve]),
+        held_out_loss=[(int(point["step"]), point["held_out_nll"]) for point in result.held_out],
+        num_examples=run.selection.num_kept,
+        num_target_tokens=int(result.metrics["sft/target_tokens"]),
+        facts={
+            "learning rate": sft.learning_rate,
+            "schedule": f"{sft.schedule}, warm-up {sft.warmup_ratio:.0%}",
+            "examples a step": sft.batch_size,
+            "reused": "yes, this very training was finished before" if result.reused else "no",
+        },
+    )
+
+
+def write_page(run: Pipeline) -> Path:
+    """Writes ``report/index.html`` and returns its path."""
+    from tss_lab.report.page import write_report
+
+    return write_report(run_report(run), run.book.path / "report")
+
+
+def finish(run: Pipeline) -> None:
+    """Sends the results to the loggers and prints the summary, with the page's path last."""
+    from tss_lab.report.summary import print_summary
+    from tss_lab.tracking.loggers import log_page, log_scores, log_summary
+
+    done = vars(run)
+    log_summary(run.loggers, run.book.metrics)
+    if "selected" in done:
+        log_scores(run.loggers, run.selection)
+    page = done.get("report")
+    if page:
+        log_page(run.loggers, page)
+    print_summary(run_report(run), page or run.book.path)

@@ -1,0 +1,333 @@
+"""The eight steps of a run, in the order of the paper's method section.
+
+Each step is a value that is computed when a later one asks for it. ``stages`` says which steps may
+compute; the others must find their results in the store or in the run's folder (docs/decisions/0003).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tss_lab.config import STAGES, RunConfig, Stage
+from tss_lab.errors import DataError
+from tss_lab.methods import Method, WeightStatistics, build_method, select
+from tss_lab.pipeline.evaluate import Evaluation, evaluate_models
+from tss_lab.pipeline.folder import RunFolder
+from tss_lab.pipeline.outputs import write_scores, write_selected
+from tss_lab.pipeline.page import finish, write_page
+from tss_lab.store import Store
+from tss_lab.types import Alternative, Example, FloatArray, Likelihoods, PromptKind, Selection, SetAside
+
+if TYPE_CHECKING:
+    from pytorch_lightning.loggers import Logger
+
+    from tss_lab.alternatives import AlternativesRun
+    from tss_lab.data import Dataset
+    from tss_lab.models import LocalModel
+    from tss_lab.prompts import PromptEncoder
+    from tss_lab.scoring import LikelihoodRun, Plan
+    from tss_lab.sft.fit import TrainingResult
+
+log = logging.getLogger(__name__)
+
+
+class Pipeline:
+    """One run. Reading a step's value computes it, or finds what it came to before."""
+
+    def __init__(self, config: RunConfig, book: RunFolder):
+        self.config = config
+        self.book = book
+        self.store = Store(config.paths.store)
+        self.method: Method = build_method(config.method)
+
+    def run(self) -> None:
+        """The requested stages, in order; then the summary."""
+        log.info("%s: %s; results go to %s", self.config.run_name, ", ".join(self.stages), self.book.path)
+        began = time.perf_counter()
+        for stage in self.stages:
+            getattr(self, stage)
+        self.book.measure("cost/total", {"seconds": time.perf_counter() - began})
+        if self.book.is_writer:
+            finish(self)
+
+    @cached_property
+    def stages(self) -> list[Stage]:
+        """What may be computed, in the pipeline's order."""
+        return sorted(set(self.config.stages), key=STAGES.index)
+
+    # 1 ---------------------------------------------------------------------------------------- dataset
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The examples to choose from, and those held out."""
+        from tss_lab.data import load_examples
+
+        with self.book.timed("dataset"):
+            dataset = load_examples(self.config.dataset)
+        self.book.note(dataset=dataset.check.as_dict())
+        self.book.measure("dataset", {"examples": len(dataset.examples), "held_out": len(dataset.held_out)})
+        return dataset
+
+    # 2 ----------------------------------------------------------------------------------- alternatives
+
+    @cached_property
+    def alternatives(self) -> AlternativesRun | None:
+        """K alternative instructions for each example that needs them; None when nothing does."""
+        wanted = self._examples_that_need_alternatives
+        if not wanted:
+            return None
+        from tss_lab.alternatives import make_alternatives
+
+        config = self.config
+        with self.book.timed("alternatives"):
+            made = make_alternatives(
+                wanted, self.dataset.corpus, config.alternatives, config.generator, self.store, config.paths.cache,
+                config.seed, may_generate="alternatives" in config.stages,
+            )  # fmt: skip
+        self.book.note(alternatives=made.as_dict())
+        self.book.measure("alternatives", made.counts)
+        return made
+
+    @cached_property
+    def _examples_that_need_alternatives(self) -> list[Example]:
+        for_scores = PromptKind.ALTERNATIVE in self.method.needs or self.stages[-1] == "alternatives"
+        return (self.dataset.examples if for_scores else []) + (
+            self.dataset.held_out if self._wants_sensitivity else []
+        )
+
+    @property
+    def alternatives_of(self) -> Mapping[str, Sequence[Alternative]]:
+        return self.alternatives.by_example if self.alternatives else {}
+
+    @cached_property
+    def _wants_sensitivity(self) -> bool:
+        later = {"sft", "evaluation", "report"} & set(self.stages)
+        return bool(later and self.dataset.held_out and self.config.eval.held_out_sensitivity)
+
+    # 3 ------------------------------------------------------------------------------------ likelihoods
+
+    @cached_property
+    def model(self) -> LocalModel:
+        """The scored and tuned model, on this machine; not loaded."""
+        from tss_lab.models import resolve_model
+
+        model = resolve_model(self.config.model, self.config.paths.cache)
+        self.book.note(model={"name": model.name, "licence": model.licence, **model.identity()})
+        return model
+
+    @cached_property
+    def encoder(self) -> PromptEncoder:
+        from tss_lab.models import context_length, load_tokenizer
+        from tss_lab.prompts import PromptEncoder, get_template
+
+        scoring = self.config.scoring
+        limits = [limit for limit in (scoring.max_length, context_length(self.model.folder)) if limit is not None]
+        return PromptEncoder(
+            load_tokenizer(self.model.folder), get_template(scoring.template), min(limits, default=None)
+        )
+
+    @cached_property
+    def plan(self) -> Plan:
+        """The (prompt, target) pairs that the method is made of."""
+        return self._plan(self.dataset.examples, self.method.needs)
+
+    def _plan(self, examples: Sequence[Example], kinds: frozenset[PromptKind]) -> Plan:
+        from tss_lab.scoring import plan_pairs
+
+        context = getattr(self.method, "direct_context", "bos")
+        return plan_pairs(examples, self.alternatives_of, kinds, self.encoder, context)
+
+    def _pass_over(self, plan: Plan) -> LikelihoodRun:
+        """Likelihoods of a plan's pairs under the frozen model, from the store or computed into it."""
+        from tss_lab.scoring import compute_likelihoods
+
+        config = self.config
+        return compute_likelihoods(
+            plan, self.model, self.encoder, config.scoring, config.trainer, self.store,
+            may_compute="likelihoods" in config.stages,
+        )  # fmt: skip
+
+    @cached_property
+    def likelihood_pass(self) -> LikelihoodRun | None:
+        """One frozen pass over the plan; None for a method that needs no likelihood."""
+        if not self.method.needs:
+            return None
+        from tss_lab.scoring import write_table
+
+        with self.book.timed("likelihoods"):
+            done = self._pass_over(self.plan)
+        if self.book.is_writer:
+            write_table(done.frame, self.book.path / "likelihoods.parquet")
+        self.book.note(likelihoods={**done.as_dict(), **self.plan.as_dict()})
+        self.book.measure("likelihoods", {**self.plan.as_dict(), **done.as_dict()})
+        return done
+
+    @cached_property
+    def likelihoods(self) -> Likelihoods:
+        """The likelihood table as arrays; without numbers for a method that needs none."""
+        if self.likelihood_pass is None:
+            return Likelihoods.none_of([example.example_id for example in self.dataset.examples], self._target_tokens())
+        from tss_lab.scoring import to_likelihoods
+
+        return to_likelihoods(self.likelihood_pass.frame)
+
+    def _target_tokens(self) -> list[int]:
+        """Tokens of each target; counted only where a budget in tokens asks for them."""
+        if self.config.budget.kind != "tokens":
+            return [1] * len(self.dataset.examples)
+        return [len(self.encoder.encode(example.output)) for example in self.dataset.examples]
+
+    # 4 and 5 --------------------------------------------------------------------- scores and selection
+
+    @cached_property
+    def scores(self) -> FloatArray:
+        """The method's score of each example that could be scored, in the order of the likelihood table."""
+        if not len(self.likelihoods):
+            raise DataError("no example could be scored; run.json lists why each was set aside")
+        score_N = self.method.score(self.likelihoods, self.config.seed)
+        if not np.all(np.isfinite(score_N)):
+            raise DataError(
+                f"{int(np.sum(~np.isfinite(score_N)))} scores are not finite; the likelihood table is damaged, run again with a fresh paths.store"
+            )
+        self.book.measure(
+            "scores",
+            {
+                "mean": float(score_N.mean()),
+                "std": float(score_N.std()),
+                "min": float(score_N.min()),
+                "max": float(score_N.max()),
+            },
+        )
+        return score_N
+
+    @cached_property
+    def selection(self) -> Selection:
+        """Which examples are kept, and how much each weighs."""
+        return self.selected[0]
+
+    @cached_property
+    def selected(self) -> tuple[Selection, WeightStatistics]:
+        config = self.config
+        selection, weights = select(
+            self.method, config.method, config.budget.kind, config.rho, config.seed,
+            example_id_N=self.likelihoods.example_id_N, score_N=self.scores,
+            num_target_tokens_N=self.likelihoods.num_target_tokens_N,
+        )  # fmt: skip
+        if self.book.is_writer:
+            write_scores(self.book.path / "scores.parquet", selection)
+            write_selected(self.book.path / "selected.jsonl", selection, self.dataset.examples)
+        self.book.measure(
+            "selection",
+            {
+                "scored": len(selection.example_id_N), "kept": selection.num_kept,
+                "effective_size": weights.effective_size, "clipped_share": weights.clipped_share,
+                "smallest_weight": weights.smallest, "largest_weight": weights.largest,
+            },
+        )  # fmt: skip
+        log.info(
+            "kept %d of %d examples; effective sample size %.1f",
+            selection.num_kept,
+            len(selection.example_id_N),
+            weights.effective_size,
+        )
+        return selection, weights
+
+    @property
+    def set_aside(self) -> list[SetAside]:
+        """Everything that was read and not used by the steps so far, with its reason."""
+        done = vars(self)
+        asides = list(self.dataset.check.set_aside_rows) if "dataset" in done else []
+        asides += self.alternatives.set_aside if done.get("alternatives") else []  # type: ignore[union-attr]
+        asides += list(self.plan.set_aside) if "plan" in done else []
+        return asides + (list(self.sft.set_aside) if "sft" in done else [])
+
+    # 6 -------------------------------------------------------------------------------------------- sft
+
+    @cached_property
+    def sft(self) -> TrainingResult:
+        """The model tuned on the selection."""
+        from tss_lab.sft.fit import fine_tune
+
+        config, (selection, weights) = self.config, self.selected
+        by_id = {example.example_id: example for example in self.dataset.examples}
+        kept = np.flatnonzero(selection.kept_N)
+        whole = config.method.scope == "full"
+        identity = {
+            "model": self.model.identity(),
+            "prompts": self.encoder.identity(),
+            "sft": config.sft.model_dump(mode="json"),
+            "precision": config.trainer.precision,
+            "seed": config.seed,
+        }
+        with self.book.timed("sft"):
+            result = fine_tune(
+                [by_id[str(selection.example_id_N[n])] for n in kept], selection.weight_N[kept], self.dataset.held_out,
+                self.model, self.encoder, config.sft, config.trainer, config.seed, self.book.path, self.loggers, identity,
+                card=self._card(), clipped_share=weights.clipped_share, steps_fraction=config.rho if whole else 1.0,
+            )  # fmt: skip
+        self.book.measure("", result.metrics)
+        return result
+
+    @property
+    def tuned_folder(self) -> Path | None:
+        """The tuned model: of this run, or one that an earlier run of this name left; None where there is none."""
+        if "sft" in self.stages:
+            return self.sft.model_folder
+        folder = self.book.path / "model"
+        return folder if (folder / "config.json").exists() else None
+
+    def _card(self) -> dict[str, Any]:
+        """What the model card of the tuned model states."""
+        config = self.config
+        return {
+            "base_model": config.model.path or config.model.name, "licence": config.model.licence,
+            "dataset": config.dataset.hub_id or config.dataset.path or config.dataset.name,
+            "method": config.method.name, "rho": config.rho, "budget": config.budget.kind, "seed": config.seed,
+            "weighting": config.method.weighting.model_dump(mode="json"), "run": config.run_name,
+        }  # fmt: skip
+
+    # 7 ------------------------------------------------------------------------------------- evaluation
+
+    @cached_property
+    def evaluation(self) -> Evaluation | None:
+        """The untuned and the tuned model on benchmarks and on held-out examples; None on further ranks."""
+        if not self.book.is_writer:
+            return None
+        with self.book.timed("evaluation"):
+            return evaluate_models(self)
+
+    # 8 ----------------------------------------------------------------------------------------- report
+
+    @cached_property
+    def report(self) -> Path | None:
+        """The run's page; None on further ranks."""
+        if not self.book.is_writer:
+            return None
+        if self.stages == ["report"]:  # asked for alone: show all that the store and the folder hold
+            _ = self.selected
+        with self.book.timed("report"):
+            return write_page(self)
+
+    # ------------------------------------------------------------------------------------------ tracking
+
+    @cached_property
+    def loggers(self) -> list[Logger]:
+        """Where curves and results go besides the run's folder."""
+        from tss_lab.tracking.loggers import make_loggers
+
+        config = self.config
+        return make_loggers(config.logger, self.book.path, config.run_name, config.model_dump(mode="json"))
+
+    def close(self, *, succeeded: bool) -> None:
+        """Ends the loggers, so that the next job of a sweep begins its own."""
+        if "loggers" in vars(self):
+            from tss_lab.tracking.loggers import close_loggers
+
+            close_loggers(self.loggers, succeeded)
