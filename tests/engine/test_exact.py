@@ -33,8 +33,10 @@ def reference(model, prompt: list[int], target: list[int]) -> float:
 
 def by_pack(model, pack) -> np.ndarray:
     with torch.no_grad(), tree_attention_in(model):
-        hidden = encode(model, pack)[torch.from_numpy(pack.row_R)]
-    logprobs, _ = target_logprobs(hidden, head_of(model), torch.from_numpy(pack.target_id_R))
+        hidden = encode(model, pack)
+    logprobs, _ = target_logprobs(
+        hidden, head_of(model), torch.from_numpy(pack.target_id_R), torch.from_numpy(pack.row_R)
+    )
     return np.bincount(pack.pair_R, weights=logprobs.numpy(), minlength=pack.num_pairs)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+from torch.nn import functional
 from torch import Tensor
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 
@@ -28,7 +28,7 @@ CALL_COST = 800
 """What one more call costs, in query-key products (measured on a CPU, 576 to 1024 head channels)."""
 
 
-class UnsupportedByTree(ModelError):
+class TreeUnsupportedError(ModelError):
     """The tree engine can't compute this model exactly; the plain path can."""
 
 
@@ -67,34 +67,33 @@ def tree_attention(
 ) -> tuple[Tensor, None]:
     """Attention of one flat row: query (1, H, T, d), key and value (1, H_kv, T, d) -> (1, T, H, d).
 
-    Raises UnsupportedByTree for what the rule doesn't cover (score capping, attention sinks, biases,
+    Raises TreeUnsupportedError for what the rule doesn't cover (score capping, attention sinks, biases,
     caches, non-causal layers).
     """
     if tree is None:
-        raise UnsupportedByTree(f"attention {NAME} was called without the keyword tree=TreeLayout")
+        raise TreeUnsupportedError(f"attention {NAME} was called without the keyword tree=TreeLayout")
     asked = [name for name in ("softcap", "s_aux", "sinks", "position_bias", "cache") if kwargs.get(name) is not None]
     if getattr(module, "is_causal", True) is False:
         asked.append("non-causal attention")
     if asked or attention_mask is not None or key.shape[2] != tree.num_tokens or query.shape[0] != 1:
         what = ", ".join(asked) or "a mask, a cache or a batch"
-        raise UnsupportedByTree(f"{type(module).__name__} asks for {what}, which the tree engine doesn't compute")
+        raise TreeUnsupportedError(f"{type(module).__name__} asks for {what}, which the tree engine doesn't compute")
     window = sliding_window if sliding_window is not None and sliding_window <= _deepest(tree) else None
     if query.is_cuda:
         return _flex(query, key, value, scaling, window, tree, compiled=True), None
-    outputs = []
-    for block in _blocks(tree, window, query.dtype, query.device):
-        outputs.append(
-            F.scaled_dot_product_attention(
-                query[:, :, block.start : block.end],
-                _gathered(key, block.runs),
-                _gathered(value, block.runs),
-                attn_mask=block.mask,
-                is_causal=block.mask is None,
-                dropout_p=dropout,
-                scale=scaling,
-                enable_gqa=query.shape[1] != key.shape[1],
-            ).transpose(1, 2)
-        )
+    outputs = [
+        functional.scaled_dot_product_attention(
+            query[:, :, block.start : block.end],
+            _gathered(key, block.runs),
+            _gathered(value, block.runs),
+            attn_mask=block.mask,
+            is_causal=block.mask is None,
+            dropout_p=dropout,
+            scale=scaling,
+            enable_gqa=query.shape[1] != key.shape[1],
+        ).transpose(1, 2)
+        for block in _blocks(tree, window, query.dtype, query.device)
+    ]
     return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=1), None
 
 
@@ -146,7 +145,9 @@ def _cost(start: int, end: int, depth: int) -> int:
     return CALL_COST + (end - start) * (depth + end - start)
 
 
-def _block(tree: TreeLayout, start: int, end: int, window: int | None, dtype: torch.dtype, device: torch.device) -> Block:
+def _block(
+    tree: TreeLayout, start: int, end: int, window: int | None, dtype: torch.dtype, device: torch.device
+) -> Block:
     before = tree.ancestor_runs(start)
     unseen = int(tree.position_ids_T[start]) - window + 1 if window is not None else 0
     runs: list[Run] = []
@@ -168,7 +169,14 @@ def _block(tree: TreeLayout, start: int, end: int, window: int | None, dtype: to
 
 
 def _flex(
-    query: Tensor, key: Tensor, value: Tensor, scaling: float | None, window: int | None, tree: TreeLayout, *, compiled: bool
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    scaling: float | None,
+    window: int | None,
+    tree: TreeLayout,
+    *,
+    compiled: bool,
 ) -> Tensor:
     """The same by flex attention; ``compiled=False`` runs its reference on any device. Returns (1, T, H, d)."""
     from torch.nn.attention.flex_attention import create_block_mask, flex_attention
@@ -211,12 +219,12 @@ def _no_mask(*_args: Any, **_kwargs: Any) -> None:
 def tree_attention_in(model: PreTrainedModel) -> Iterator[None]:
     """Lets the model use ``tss_tree`` inside the block, and its own attention again after it.
 
-    Raises UnsupportedByTree for architectures whose attention is not called through transformers'
+    Raises TreeUnsupportedError for architectures whose attention is not called through transformers'
     interface or isn't plain causal attention.
     """
     reason = unsupported_reason(model)
     if reason:
-        raise UnsupportedByTree(reason)
+        raise TreeUnsupportedError(reason)
     before = model.config._attn_implementation
     model.set_attn_implementation(NAME)
     try:

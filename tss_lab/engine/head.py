@@ -14,9 +14,13 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from tss_lab.engine.attention import UnsupportedByTree
+from tss_lab.engine.attention import TreeUnsupportedError
 
 _FLOAT_BYTES = 4
+_ROUNDING = 1e-5
+"""Two logits this close, relative to their size, count as equal."""
+_CHUNK_ENTRIES = 2048
+"""Vocabulary entries of a chunk: its logits stay in a processor's cache until they are summed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,11 +40,11 @@ class Head:
 
 
 def head_of(model: PreTrainedModel) -> Head:
-    """The head of a causal language model. Raises UnsupportedByTree for a form not known here."""
+    """The head of a causal language model. Raises TreeUnsupportedError for a form not known here."""
     linear: Any = model.get_output_embeddings()
     config = model.config.get_text_config()
     if not isinstance(linear, torch.nn.Linear):
-        raise UnsupportedByTree(f"{type(model).__name__} has no linear head")
+        raise TreeUnsupportedError(f"{type(model).__name__} has no linear head")
     multiplier = 1.0
     if getattr(config, "logit_scale", None) is not None:
         multiplier *= float(config.logit_scale)
@@ -52,16 +56,19 @@ def head_of(model: PreTrainedModel) -> Head:
 
 @torch.no_grad()
 def target_logprobs(
-    hidden_RD: Tensor, head: Head, target_R: Tensor, memory_bytes: int = 64 << 20, want_greedy: bool = False
-) -> tuple[Tensor, Tensor | None]:
-    """Log-probability of each target (R,) in float64, and whether it is the model's first choice (R,) or None.
+    hidden_UD: Tensor, head: Head, target_R: Tensor, row_R: Tensor, memory_bytes: int = 64 << 20
+) -> tuple[Tensor, Tensor]:
+    """Log-probability of each target (R,) in float64, and whether it is the model's first choice (R,),
+    up to float32 rounding between two logits.
 
+    ``row_R`` says which of the U hidden states predicts a target; several targets may share one.
     Products in float32, sums over the vocabulary in float32 within a chunk and float64 across chunks.
     """
-    hidden_RD = hidden_RD.float()
-    lse_R, top_R = _log_sum_exp(hidden_RD, head, memory_bytes, want_greedy)
-    logit_R = _target_logits(hidden_RD, head, target_R)
-    return logit_R - lse_R, None if top_R is None else top_R == target_R
+    hidden_UD = hidden_UD.float()
+    lse_U, highest_U = _log_sum_exp(hidden_UD, head, memory_bytes)
+    logit_R = _target_logits(hidden_UD[row_R], head, target_R)
+    highest_R = highest_U[row_R].double()
+    return logit_R - lse_U[row_R], logit_R >= highest_R - _ROUNDING * (1.0 + highest_R.abs())
 
 
 def target_nll(hidden_RD: Tensor, head: Head, target_R: Tensor, memory_bytes: int = 64 << 20) -> Tensor:
@@ -78,7 +85,7 @@ def target_nll(hidden_RD: Tensor, head: Head, target_R: Tensor, memory_bytes: in
 def _chunks(num_rows: int, vocabulary: int, memory_bytes: int) -> tuple[int, int]:
     """(rows, vocabulary entries) of a chunk of logits."""
     entries = max(1, memory_bytes // _FLOAT_BYTES)
-    columns = min(vocabulary, max(1024, 2048))
+    columns = min(vocabulary, _CHUNK_ENTRIES)
     return max(1, min(num_rows, entries // columns)), columns
 
 
@@ -101,30 +108,24 @@ def _target_logits(hidden_RD: Tensor, head: Head, target_R: Tensor) -> Tensor:
     return head.finish(products_R)
 
 
-def _log_sum_exp(
-    hidden_RD: Tensor, head: Head, memory_bytes: int, want_top: bool = False
-) -> tuple[Tensor, Tensor | None]:
-    """log Σ_v exp(logit) in float64 (R,), and the first choice (R,) where asked for."""
+def _log_sum_exp(hidden_RD: Tensor, head: Head, memory_bytes: int) -> tuple[Tensor, Tensor]:
+    """log Σ_v exp(logit) in float64 (R,), and the highest logit in float32 (R,)."""
     num_rows, vocabulary = hidden_RD.shape[0], head.weight_VD.shape[0]
     rows, width = _chunks(num_rows, vocabulary, memory_bytes)
     lse_R = torch.empty(num_rows, dtype=torch.float64, device=hidden_RD.device)
-    top_R = torch.zeros(num_rows, dtype=torch.int64, device=hidden_RD.device) if want_top else None
+    highest_R = torch.empty(num_rows, device=hidden_RD.device)
     for part in _pieces(num_rows, rows):
         highest = torch.full((part.stop - part.start,), -torch.inf, device=hidden_RD.device)
         total = torch.zeros_like(highest, dtype=torch.float64)
         for columns in _pieces(vocabulary, width):
             logits = _logits(hidden_RD[part], head, columns)
-            if top_R is None:
-                chunk_highest = logits.amax(-1)
-            else:
-                chunk_highest, where = logits.max(-1)
-                top_R[part] = torch.where(chunk_highest > highest, where + columns.start, top_R[part])
-            raised = torch.maximum(highest, chunk_highest)
+            raised = torch.maximum(highest, logits.amax(-1))
             sums = logits.sub_(raised[:, None]).exp_().sum(-1)
             total = total * torch.exp((highest - raised).double()) + sums.double()
             highest = raised
         lse_R[part] = highest.double() + total.log()
-    return lse_R, top_R
+        highest_R[part] = highest
+    return lse_R, highest_R
 
 
 class _TargetNll(torch.autograd.Function):

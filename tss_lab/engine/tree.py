@@ -129,7 +129,9 @@ def flat_pack(pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> TreePack:
     start_S = np.concatenate([np.zeros(min(1, len(pairs)), np.int64), end_S[:-1]])
     layout = TreeLayout(
         position_ids_T=_concatenated([np.arange(len(ids), dtype=np.int64) for ids in sequences]),
-        subtree_end_T=_concatenated([np.full(len(ids), end, np.int64) for ids, end in zip(sequences, end_S, strict=True)]),
+        subtree_end_T=_concatenated(
+            [np.full(len(ids), end, np.int64) for ids, end in zip(sequences, end_S, strict=True)]
+        ),
         start_S=start_S,
         end_S=end_S,
         parent_S=np.full(len(pairs), -1, np.int64),
