@@ -106,6 +106,7 @@ class GeneratorConfig(Section):
     """``transformers``, ``endpoint``, ``replay``, or the dotted path of a class."""
     model: ModelConfig | None = None
     base_url: str | None = None
+    """endpoint: where the OpenAI-compatible API is, such as http://localhost:8000/v1."""
     api_key_env: str = "OPENAI_API_KEY"
     """Name of the environment variable that holds the key; the key itself is never in a config."""
     model_name: str | None = None
@@ -118,21 +119,29 @@ class GeneratorConfig(Section):
     temperature: NonNegative = 0.7
     top_p: Annotated[float, Field(gt=0, le=1)] = 0.95
     max_new_tokens: Count = 256
-    max_input_tokens: Count = 1024
+    max_input_characters: Count = 4000
+    """The generator sees this much of a longer input, from its beginning; how often is counted."""
     batch_size: Count = 16
     retries: Annotated[int, Field(ge=0)] = 3
     """Asks again so often, with another seed, for an example with too few clean alternatives."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    device: str = "auto"
+    """transformers: ``auto`` takes a GPU where there is one."""
     concurrency: Count = 8
+    """endpoint: requests in flight at a time."""
     requests_per_minute: Count | None = None
     timeout_seconds: Positive = 60.0
     seed: int = 0
 
 
 class EmbedderConfig(Section):
+    """The sentence-embedding model behind retrieval and the audit."""
+
     name: str
     path: str
+    """A local directory or a Hub id."""
     wheel: WheelSource | None = None
+    """The same model inside a package of PyPI: read where the Hub can't be reached."""
     batch_size: Count = 64
 
 
@@ -146,7 +155,10 @@ class AlternativesConfig(Section):
     exact_search_up_to: Count = 100_000
     embedder: EmbedderConfig
     on_too_few: Literal["set_aside", "keep"] = "keep"
-    """An example that ends with fewer than k alternatives: kept with what it has, or set aside."""
+    """An example that ends with fewer than k alternatives: kept with what it has, or set aside. One with
+    none is set aside always."""
+    audit_sample: Count = 2000
+    """The audit embeds the alternatives of at most so many examples, and says so."""
 
 
 class ScoringConfig(Section):
