@@ -20,6 +20,10 @@ STAGES: tuple[Stage, ...] = (
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
+BenchmarkNames = Annotated[
+    list[Literal["arc_challenge", "mmlu", "hellaswag", "truthfulqa_mc1"]],
+    AfterValidator(lambda names: list(dict.fromkeys(names))),
+]
 Folder = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
 
 
@@ -275,9 +279,7 @@ class EvalConfig(Section):
     """Items a benchmark (a subject, for MMLU); None: all."""
     mirror: str | None = None
     """A directory with the benchmarks' files, read in place of the Hub."""
-    benchmarks: list[Literal["arc_challenge", "mmlu", "hellaswag", "truthfulqa_mc1"]] = Field(
-        default_factory=lambda: ["arc_challenge", "mmlu", "hellaswag", "truthfulqa_mc1"], min_length=1
-    )
+    benchmarks: BenchmarkNames = Field(["arc_challenge", "mmlu", "hellaswag", "truthfulqa_mc1"], min_length=1)
     batch_size: Count = 8
     engine: Literal["tree", "hf"] = "tree"
     """tree: question and choices share prefixes. hf: lm-eval's own HFLM, batch_size requests at a time."""

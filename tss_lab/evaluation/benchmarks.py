@@ -93,7 +93,9 @@ def local_folder(config: EvalConfig) -> Path | None:
         return None
     folder = Path(config.mirror).expanduser().resolve()
     if not folder.is_dir():
-        raise EvaluationError(f"eval.mirror={config.mirror} is not a directory; give the folder that holds arc_challenge, mmlu, ...")
+        raise EvaluationError(
+            f"eval.mirror={config.mirror} is not a directory; give the folder that holds arc_challenge, mmlu, ..."
+        )
     return folder
 
 

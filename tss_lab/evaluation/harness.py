@@ -146,8 +146,8 @@ def _samples(samples: Mapping[str, Sequence[Mapping[str, Any]]], config: EvalCon
             loglik_C = [float(response[0]) for response in item["filtered_resps"]]
             if not all(math.isfinite(value) for value in loglik_C):
                 raise EvaluationError(
-                    f"{display_name(config, benchmark)}, item {item['doc_id']}: the model gives a log-likelihood that is "
-                    "not a finite number; its weights are damaged, or its precision is too low"
+                    f"{display_name(config, benchmark)}, item {item['doc_id']}: the model gives a log-likelihood that "
+                    "is not a finite number; its weights are damaged, or its precision is too low"
                 )
             rows.append(
                 {

@@ -78,7 +78,13 @@ def save_result(folder: Path, samples: pl.DataFrame, result: EvaluationResult, k
     buffer = io.BytesIO()
     samples.write_parquet(buffer)
     write_atomic(folder / SAMPLES, buffer.getvalue())
-    content = {"format_version": FORMAT_VERSION, "key": key, "label": result.label, "metrics": flat_metrics(result), **facts}
+    content = {
+        "format_version": FORMAT_VERSION,
+        "key": key,
+        "label": result.label,
+        "metrics": flat_metrics(result),
+        **facts,
+    }
     write_json(folder / RESULTS, content)
 
 
@@ -92,7 +98,9 @@ def find_result(folder: Path, config: EvalConfig, model_fingerprint: str) -> Eva
         return None
     content = json.loads(path.read_text(encoding="utf-8"))
     if content["format_version"] > FORMAT_VERSION:
-        raise ArtifactError(f"{path} was written by a newer tss_lab (format {content['format_version']}); update tss_lab")
+        raise ArtifactError(
+            f"{path} was written by a newer tss_lab (format {content['format_version']}); update tss_lab"
+        )
     if content["key"] != evaluation_key(config, model_fingerprint):
         return None
     if not (folder / SAMPLES).exists():
@@ -102,7 +110,7 @@ def find_result(folder: Path, config: EvalConfig, model_fingerprint: str) -> Eva
 
 
 def flat_metrics(result: EvaluationResult) -> dict[str, float]:
-    """Flat names for ``metrics.json``: ``<benchmark>``, ``<benchmark>_stderr``, ``<benchmark>_items``, ``sum``, ``sum_stderr``.
+    """Flat names for ``metrics.json``: ``<benchmark>``, ``<benchmark>_stderr``, ``<benchmark>_items``, and of ``sum``.
 
     The standard error of a single item is undefined and left out.
     """

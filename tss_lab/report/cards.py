@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tss_lab.report.model import RunReport
-from tss_lab.report.view import number
+from tss_lab.report.words import number
 
 NUM_CARDS = 10
 MAX_CHARACTERS = 2000
@@ -97,7 +97,9 @@ def _prompt_rows(report: RunReport, example_id: str) -> tuple[list[PromptRow], s
         return [], ""
     i = int(found[0])
     true = float(likelihoods.true_loglik_N[i])
-    mine = sorted((one for one in report.alternatives if one.example_id == example_id), key=lambda one: one.alternative_index)
+    mine = sorted(
+        (one for one in report.alternatives if one.example_id == example_id), key=lambda one: one.alternative_index
+    )
     values = [
         float(likelihoods.alternative_loglik_NK[i, one.alternative_index])
         if one.alternative_index < likelihoods.alternative_loglik_NK.shape[1]
@@ -112,7 +114,14 @@ def _prompt_rows(report: RunReport, example_id: str) -> tuple[list[PromptRow], s
 
     rows = [PromptRow("the example's own instruction", "", number(true, 1), "", place(true), True)]
     rows += [
-        PromptRow(_cut(one.instruction), one.source, number(value, 1), number(value - true, 1, signed=True), place(value), False)
+        PromptRow(
+            _cut(one.instruction),
+            one.source,
+            number(value, 1),
+            number(value - true, 1, signed=True),
+            place(value),
+            False,
+        )
         for one, value in zip(mine, values, strict=True)
     ]
     return rows, f"{int(likelihoods.num_target_tokens_N[i]):,} tokens"

@@ -6,6 +6,7 @@ Charts are drawn with the placeholder colours of ``Ink``; the SVG's placeholders
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -59,6 +60,14 @@ def values(rows: list[dict[str, Any]]) -> alt.Data:
     return alt.Data(values=rows)
 
 
+def in_lines(name: str, width: int = 22) -> str:
+    """A long name over several lines, for an axis with ``IN_LINES``."""
+    return textwrap.fill(name, width, break_long_words=False)
+
+
+IN_LINES = alt.Axis(labelColor=Ink.TEXT, labelExpr=r"split(datum.label, '\n')", labelLimit=0)
+
+
 def categories(pairs: Mapping[str, str]) -> alt.Scale:
     """Category -> colour."""
     return alt.Scale(domain=list(pairs), range=list(pairs.values()))
@@ -69,20 +78,21 @@ def to_svg(chart: alt.TopLevelMixin, width: int, prefix: str) -> str:
     axis = {
         "labelColor": Ink.MUTED, "titleColor": Ink.MUTED, "titleFontWeight": "normal", "domainColor": Ink.RULE,
         "tickColor": Ink.RULE, "gridColor": Ink.RULE, "labelFontSize": 12, "titleFontSize": 12, "gridOpacity": 0.6,
-        "labelLimit": 0.34 * width,
+        "labelLimit": 170 if width >= WIDE else 130,
     }  # fmt: skip
     text = {"labelColor": Ink.TEXT, "titleColor": Ink.MUTED, "labelFontSize": 12, "titleFontSize": 12}
     spec = chart.to_dict()
     spec |= {
         "background": "transparent",
-        "padding": 2,
+        "padding": {"left": 4, "right": 6, "top": 2, "bottom": 2},
         "autosize": {"type": "fit-x", "contains": "padding"},
         "config": {
             "font": "sans-serif",
             "view": {"stroke": None},
             "axis": axis,
             "axisY": {"domain": False, "ticks": False},
-            "legend": text | {"orient": "top", "title": None, "symbolStrokeWidth": 0},
+            "legend": text | {"orient": "top", "title": None, "columnPadding": 22, "symbolStrokeWidth": 2.5},
+            "aria": False,  # the page describes the figure as a whole
             "header": text | {"labelFontWeight": "normal"},
             "text": {"color": Ink.TEXT, "fontSize": 12},
         },

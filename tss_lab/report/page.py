@@ -12,10 +12,12 @@ import jinja2
 import yaml
 
 from tss_lab import __version__
-from tss_lab.report import view
+from tss_lab.report import audit, view
 from tss_lab.report.cards import ranked_cards
 from tss_lab.report.figures import draw_figures
 from tss_lab.report.model import RunReport
+from tss_lab.report.reading import READING
+from tss_lab.report.words import method_title
 from tss_lab.store import write_atomic
 
 PAGE = "index.html"
@@ -56,7 +58,7 @@ def _page(report: RunReport) -> dict[str, Any]:
     first, last = ("most specific", "least specific") if specific else ("ranked first", "ranked last")
     content: dict[str, Any] = {
         "version": __version__,
-        "title": f"{report.method_name} at ρ = {report.rho:g}: {report.model_name} on {report.dataset_name}",
+        "title": _title(report),
         "subtitle": f"Run {report.run_name}, experiment {report.experiment_name}, seed {report.seed}.",
         "run_name": report.run_name,
         "started": str(report.record.get("started", "")).replace("T", " "),
@@ -71,8 +73,8 @@ def _page(report: RunReport) -> dict[str, Any]:
         "last_cards": last_cards,
         "first_title": f"The {len(first_cards)} {first}",
         "last_title": f"The {len(last_cards)} {last}",
-        "alternatives_tables": view.alternatives_tables(report),
-        "alternatives_checks": view.alternatives_checks(report),
+        "alternatives_table": audit.sources_table(report),
+        "alternatives_checks": audit.checks(report),
         "weights_rows": view.weights_rows(report),
         "training_rows": view.training_rows(report),
         "held_out": view.held_out_table(report),
@@ -86,17 +88,33 @@ def _page(report: RunReport) -> dict[str, Any]:
     return content
 
 
+def _title(report: RunReport) -> str:
+    share = f"ρ\u00a0=\u00a0{report.rho:g}"
+    return f"{method_title(report.method_name)} at {share}: {report.model_name} on {report.dataset_name}"
+
+
 def _as_yaml(settings: Mapping[str, Any]) -> str:
     if not settings:
         return ""
-    return yaml.safe_dump(json.loads(json.dumps(settings, default=str)), sort_keys=False, allow_unicode=True)
+    plain = json.loads(json.dumps(settings, default=str))
+    return str(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))
 
 
 def _sections(report: RunReport, content: Mapping[str, Any]) -> list[Section]:
     figures = content["figures"]
     return [
-        Section("run", "What was run", "The choices of this run, what became of the data, and how the likelihoods were had.", True),
-        Section("scores", "Scores", "Every scored example got one number; the ranking by it decides what is kept.", bool(figures.get("scores"))),
+        Section(
+            "run",
+            "What was run",
+            "The choices of this run, what became of the data, and how the likelihoods were computed.",
+            True,
+        ),
+        Section(
+            "scores",
+            "Scores",
+            "Every scored example got one number; the ranking by it decides what is kept.",
+            bool(figures.get("scores")),
+        ),
         Section(
             "examples",
             "First and last of the ranking",
@@ -107,9 +125,14 @@ def _sections(report: RunReport, content: Mapping[str, Any]) -> list[Section]:
             "alternatives",
             "Alternative instructions",
             "The score is only as good as the instructions it is held against.",
-            bool(content["alternatives_tables"]) or bool(figures.get("alternatives")),
+            content["alternatives_table"] is not None or bool(figures.get("alternatives")),
         ),
-        Section("weights", "Training weights", "Specific examples count for more in the loss.", bool(content["weights_rows"])),
+        Section(
+            "weights",
+            "Training weights",
+            "Specific examples count for more in the loss.",
+            bool(content["weights_rows"]),
+        ),
         Section("training", "Training", "Fine-tuning on what was kept.", report.training is not None),
         Section(
             "held-out",
@@ -120,40 +143,9 @@ def _sections(report: RunReport, content: Mapping[str, Any]) -> list[Section]:
         Section(
             "evaluation",
             "Evaluation",
-            "Multiple choice, zero-shot, plain accuracy, run by lm-evaluation-harness. Differences are paired on the same items.",
+            "Multiple choice, zero-shot, plain accuracy, run by lm-evaluation-harness.",
             content["evaluation"] is not None,
         ),
         Section("provenance", "Provenance", "What made these numbers.", bool(report.record) or bool(report.settings)),
         Section("reading", "How to read this", "Words and signs on this page.", True),
     ]
-
-
-READING: tuple[view.Row, ...] = (
-    (
-        "Specificity",
-        "How much better an example's own instruction explains its output than plausible other instructions for the same "
-        "input do. High: the output could only have been asked for by this instruction. Near zero: the instruction hardly matters.",
-    ),
-    (
-        "Log-likelihood",
-        "Natural logarithm of the probability that the frozen model gives the whole output after a prompt, in nats. Nearer "
-        "to zero is more likely; a difference of 1 nat is a factor of 2.7.",
-    ),
-    ("Rank", "1 is the best by the run's method. Equal scores are ordered by a seeded draw."),
-    ("± and intervals", "± is one standard error. Intervals cover 95 %; one that spans zero leaves open whether anything changed."),
-    (
-        "Paired",
-        "Both models answered the same items, so the difference is computed item by item. It is surer than the two accuracies' "
-        "own errors suggest. It doesn't cover what another training seed would give.",
-    ),
-    (
-        "Effective sample size",
-        "(Σw)²/Σw²: so many equally weighted examples would be as uneven. Far below the number of examples, few of them "
-        "decide the training.",
-    ),
-    (
-        "Demonstration items",
-        "Short items in the form of a benchmark that come with the package. They show that every step works; a number on them "
-        "says nothing about the benchmark.",
-    ),
-)

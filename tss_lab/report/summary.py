@@ -8,6 +8,7 @@ from rich.text import Text
 
 from tss_lab.report import view
 from tss_lab.report.model import RunReport
+from tss_lab.report.words import plus_minus
 
 
 def summary_table(report: RunReport) -> Table:
@@ -44,12 +45,12 @@ def _rows(report: RunReport) -> list[view.Row]:
         loss_S = report.training.loss_S
         rows.append(("training loss", f"{loss_S[0]:.3f} to {loss_S[-1]:.3f} in {len(loss_S):,} steps"))
     rows += [
-        (measure.title, f"{view.plus_minus(measure.before, 3)} before, {view.plus_minus(measure.after, 3)} after tuning")
+        (measure.title, f"{plus_minus(measure.before, 3)} before, {plus_minus(measure.after, 3)} after tuning")
         for measure in report.held_out
     ]
     evaluation = view.evaluation_table(report)
     if evaluation is not None:
-        for name, _, before, after, difference, *_ in evaluation.rows:
+        for name, before, after, difference, *_ in evaluation.rows:
             parts = {"zero-shot": before, "tuned": after, "difference": difference}
             rows.append((name, ", ".join(f"{what} {value}" for what, value in parts.items() if value != "–") + " (%)"))
     return rows

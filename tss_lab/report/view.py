@@ -5,7 +5,6 @@ Everything in a view is text that the template escapes.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from tss_lab.report.model import RunReport
-from tss_lab.report.statistics import compare_results, effective_size, interval
+from tss_lab.report.statistics import compare_results, effective_size
+from tss_lab.report.words import confidence, number, plus_minus
 from tss_lab.types import Estimate
 
 Row = tuple[str, str]
@@ -31,37 +31,12 @@ class Tile:
 
 @dataclass(frozen=True)
 class Table:
-    """``columns[0]`` heads the rows; the others hold numbers or texts."""
+    """``columns[0]`` heads the rows; the others hold numbers, the last one texts where ``ends_in_words``."""
 
     caption: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
-
-
-def number(value: float | None, digits: int = 3, signed: bool = False) -> str:
-    """A number for people: thousands apart, a real minus, a dash where there is none."""
-    if value is None or not math.isfinite(value):
-        return "–"
-    sign = "+" if signed else ""
-    if isinstance(value, (int, np.integer)) or (abs(value) >= 1e4 and digits >= 0):
-        text = f"{value:{sign},.0f}"
-    else:
-        text = f"{value:{sign},.{digits}f}"
-    return text.replace("-", "−")
-
-
-def plus_minus(estimate: Estimate | None, digits: int = 2, signed: bool = False) -> str:
-    """Value ± standard error."""
-    if estimate is None:
-        return "–"
-    error = f" ± {number(estimate.standard_error, digits)}" if math.isfinite(estimate.standard_error) else ""
-    return number(estimate.value, digits, signed) + error
-
-
-def confidence(estimate: Estimate, digits: int = 1, signed: bool = False) -> str:
-    """95 % interval as ``low to high``."""
-    low, high = interval(estimate)
-    return f"{number(low, digits, signed)} to {number(high, digits, signed)}" if math.isfinite(low) else "–"
+    ends_in_words: bool = False
 
 
 def tiles(report: RunReport) -> list[Tile]:
@@ -72,20 +47,30 @@ def tiles(report: RunReport) -> list[Tile]:
         found.append(Tile(f"{kept:,} of {count:,}", "examples kept", f"{100 * kept / count:.0f} % of those scored"))
         training_weights = report.selection.weight_N[report.selection.kept_N]
         if len(training_weights) and np.ptp(training_weights) > 1e-12:
-            found.append(Tile(number(effective_size(training_weights), 1), "effective sample size", "of the weighted examples"))
-    for measure in report.held_out[:1]:
-        if measure.difference is not None:
             found.append(
-                Tile(plus_minus(measure.difference, 3, signed=True), f"{measure.title}, change by tuning", f"{measure.unit}; {measure.better} is better")
+                Tile(number(effective_size(training_weights), 1), "effective sample size", "of the weighted examples")
             )
+    found += [
+        Tile(
+            number(measure.difference.value, 3, signed=True),
+            f"{measure.title}, change by tuning",
+            f"± {number(measure.difference.standard_error, 3)} {measure.unit}; {measure.better} is better",
+        )
+        for measure in report.held_out[:1]
+        if measure.difference is not None
+    ]
     if report.zero_shot is not None and report.tuned is not None:
         total = compare_results(report.zero_shot, report.tuned)[-1]
         found.append(
-            Tile(plus_minus(total.difference, 1, signed=True), f"{total.display_name}, change by tuning",
-                 f"percent points; 95 % interval {confidence(total.difference, 1, signed=True)}")
-        )  # fmt: skip
+            Tile(
+                number(total.difference.value, 1, signed=True),
+                f"{total.display_name}, change by tuning",
+                f"± {number(total.difference.standard_error, 1)} percent points",
+            )
+        )
     elif (result := report.tuned or report.zero_shot) is not None:
-        found.append(Tile(plus_minus(result.total, 1), result.total_name, "percent points"))
+        note = f"± {number(result.total.standard_error, 1)} percent points"
+        found.append(Tile(number(result.total.value, 1), result.total_name, note))
     return found
 
 
@@ -112,7 +97,11 @@ def _method_parameters(settings: Mapping[str, Any]) -> str:
     weighting = method.get("weighting") or {}
     if weighting.get("enabled"):
         low, high = weighting["clip"]
-        shown += [f"λ = {weighting['lambda_']}", f"weights clipped to {low} … {high}", f"standardised: {weighting['standardize']}"]
+        shown += [
+            f"λ = {weighting['lambda_']}",
+            f"weights clipped to {low} … {high}",
+            f"standardised: {weighting['standardize']}",
+        ]
         shown += [f"scope: {method.get('scope')}"]
     return f" ({', '.join(shown)})" if shown else ""
 
@@ -151,62 +140,20 @@ def scoring_rows(report: RunReport) -> list[Row]:
         ("Output tokens scored", number(facts.num_target_tokens)),
         ("Tokens computed", number(facts.num_tokens_computed)),
         ("Teraflop", number(facts.teraflop, 2)),
-        ("Prompt and output would merge a token", "–" if facts.merge_rate is None else f"{100 * facts.merge_rate:.1f} % of examples"),
+        (
+            "Prompt and output would merge a token",
+            "–" if facts.merge_rate is None else f"{100 * facts.merge_rate:.1f} % of examples",
+        ),
         ("Engine", facts.engine or "–"),
     ]
     if facts.self_check_difference is not None:
         rows.append(
-            ("Self-check", f"largest difference {facts.self_check_difference:.1e} nats over {facts.self_check_pairs} pairs computed twice")
+            (
+                "Self-check",
+                f"{facts.self_check_pairs} pairs computed twice, at most {facts.self_check_difference:.1e} nats apart",
+            )
         )
     return [row for row in rows if row[1] != "–"]
-
-
-def alternatives_tables(report: RunReport) -> list[Table]:
-    """Where the alternatives come from, and how many each example has."""
-    if not report.alternatives:
-        return []
-    rows = []
-    for source in sorted({one.source for one in report.alternatives}):
-        mine = [one for one in report.alternatives if one.source == source]
-        words = np.array([len(one.instruction.split()) for one in mine])
-        similar = [one.similarity for one in mine if one.similarity is not None]
-        rows.append(
-            [source, f"{len(mine):,}", f"{len({one.example_id for one in mine}):,}", number(float(words.mean()), 1), str(words.max()),
-             number(float(np.median(similar)), 2) if similar else "–", number(max(similar), 2) if similar else "–"]
-        )  # fmt: skip
-    sources = Table(
-        "Alternatives by source",
-        ["source", "alternatives", "examples", "mean words", "most words", "median similarity", "highest similarity"],
-        rows,
-    )
-    each = Counter(one.example_id for one in report.alternatives)
-    without = len({example.example_id for example in report.examples} - set(each)) if report.examples else 0
-    spread = Counter(each.values()) + Counter({0: without})
-    counts = Table("Alternatives an example", ["alternatives", "examples"], [[str(k), f"{n:,}"] for k, n in sorted(spread.items())])
-    return [sources, counts]
-
-
-def alternatives_checks(report: RunReport) -> list[Row]:
-    """What should be nearly nothing: copies of the true instruction, repeated and overlong ones."""
-    if not report.alternatives:
-        return []
-    true = {example.example_id: _folded(example.instruction) for example in report.examples}
-    copies = sum(_folded(one.instruction) == true.get(one.example_id) for one in report.alternatives)
-    seen = Counter((one.example_id, _folded(one.instruction)) for one in report.alternatives)
-    repeated = sum(count - 1 for count in seen.values())
-    across = Counter(_folded(one.instruction) for one in report.alternatives)
-    commonest, times = across.most_common(1)[0]
-    return [
-        ("Copies of the example's own instruction", f"{copies:,}"),
-        ("Repeated within an example", f"{repeated:,}"),
-        ("Distinct instructions among all alternatives", f"{100 * len(across) / len(report.alternatives):.0f} %"),
-        ("The most frequent one", f"“{commonest}”, {times:,} times"),
-        *((name, str(value)) for name, value in report.generation.items()),
-    ]
-
-
-def _folded(text: str) -> str:
-    return " ".join("".join(letter if letter.isalnum() else " " for letter in text.casefold()).split())
 
 
 def weights_rows(report: RunReport) -> list[Row]:
@@ -249,7 +196,11 @@ def held_out_table(report: RunReport) -> Table | None:
          plus_minus(one.difference, 3, signed=True), f"{one.before.n:,}"]
         for one in report.held_out
     ]  # fmt: skip
-    return Table("Held-out measures, ± standard error", ["measure", "before tuning", "after tuning", "difference", "examples"], rows)
+    return Table(
+        "Held-out measures, ± standard error",
+        ["measure", "before tuning", "after tuning", "difference", "examples"],
+        rows,
+    )
 
 
 def evaluation_table(report: RunReport) -> Table | None:
@@ -267,12 +218,12 @@ def evaluation_table(report: RunReport) -> Table | None:
     for name, shown, count in [*names, ("sum", first.total_name, first.total.n)]:
         one = compared.get(name)
         rows.append(
-            [shown, f"{count:,}", plus_minus(before.get(name), 1), plus_minus(after.get(name), 1),
+            [f"{shown} ({count:,})", plus_minus(before.get(name), 1), plus_minus(after.get(name), 1),
              plus_minus(one.difference, 1, signed=True) if one else "–",
              confidence(one.difference, 1, signed=True) if one else "–",
              f"{one.gained} / {one.lost}" if one else "–"]
         )  # fmt: skip
-    columns = ["items", "number", "zero-shot, %", "tuned, %", "difference", "95 % interval", "gained / lost"]
+    columns = ["items", "zero-shot, %", "tuned, %", "difference", "95 % interval", "gained / lost"]
     return Table(f"Correct answers in percent, ± standard error: {first.label}", columns, rows)
 
 
@@ -288,10 +239,21 @@ def costs_table(report: RunReport) -> Table | None:
     if not isinstance(costs, Mapping) or not costs:
         return None
     rows = [
-        [str(step), number(cost.get("seconds"), 1), number(cost.get("cpu_seconds"), 1), number(cost.get("peak_memory_gib"), 2)]
+        [
+            str(step),
+            number(cost.get("seconds"), 1),
+            number(cost.get("cpu_seconds"), 1),
+            number(cost.get("peak_memory_gib"), 2),
+        ]
         for step, cost in costs.items()
     ]
-    rows.append(["together", *(number(sum(cost.get(name) or 0.0 for cost in costs.values()), 1) for name in ("seconds", "cpu_seconds")), ""])
+    rows.append(
+        [
+            "together",
+            *(number(sum(cost.get(name) or 0.0 for cost in costs.values()), 1) for name in ("seconds", "cpu_seconds")),
+            "",
+        ]
+    )
     return Table("What each step cost", ["step", "seconds", "CPU seconds", "peak memory so far, GiB"], rows)
 
 
@@ -304,7 +266,7 @@ def set_aside_table(report: RunReport) -> Table | None:
     for reason, count in reasons.most_common():
         first = next(one for one in report.set_aside if one.reason == reason)
         rows.append([reason, f"{count:,}", first.where + (f": {first.detail}" if first.detail else "")])
-    return Table("Rows set aside, by reason", ["reason", "rows", "for instance"], rows)
+    return Table("Rows set aside, by reason", ["reason", "rows", "for instance"], rows, ends_in_words=True)
 
 
 def provenance_rows(record: Mapping[str, Any]) -> list[Row]:

@@ -88,7 +88,11 @@ def log_scores(loggers: Sequence[Logger], selection: Selection) -> None:
             table = wandb.Table(columns=["example_id", "score", "rank", "kept", "weight"], data=rows)
             logger.experiment.log({"scores": table, "score_distribution": wandb.Histogram(finite_N)})
             if len(first) < len(selection.score_N):
-                log.info("the table of scores in Weights & Biases holds the first %d of %d", len(first), len(selection.score_N))
+                log.info(
+                    "the table of scores in Weights & Biases holds the first %d of %d",
+                    len(first),
+                    len(selection.score_N),
+                )
 
 
 def log_page(loggers: Sequence[Logger], page: Path) -> None:
@@ -149,7 +153,9 @@ def _wandb_logger(config: LoggerConfig, run_folder: Path, run_name: str, setting
             raise
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         if config.mode == "online":
-            raise ConfigError(f"logger.mode=online: Weights & Biases can't be reached ({reason}); take logger.mode=offline") from error
+            raise ConfigError(
+                f"logger.mode=online: Weights & Biases can't be reached ({reason}); take logger.mode=offline"
+            ) from error
         log.warning("Weights & Biases can't be reached (%s); the run is logged offline", reason)
         logger = make("offline")
         logger.experiment  # noqa: B018
@@ -181,7 +187,10 @@ def wandb_mode(config: LoggerConfig) -> str:
     if _has_wandb_key():
         return "online"
     if asked == "online":
-        raise ConfigError("Weights & Biases has no key to go online with; run `wandb login` once, set WANDB_API_KEY, or take logger.mode=offline")
+        raise ConfigError(
+            "Weights & Biases has no key to go online with; run `wandb login` once, set WANDB_API_KEY, "
+            "or take logger.mode=offline"
+        )
     return "offline"
 
 

@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
-_SECRET_NAME = re.compile(r"(^|_)(api_?key|key|secret|password|passwd|access_token|auth_token|token|authorization|credentials?)$", re.IGNORECASE)
+_SECRET_NAME = re.compile(
+    r"(^|_)(api_?key|key|secret|password|passwd|access_token|auth_token|token|authorization|credentials?)$",
+    re.IGNORECASE,
+)
 _CREDENTIALS_IN_URL = re.compile(r"(?<=://)[^/\s@]+@")
 _SECRET_IN_QUERY = re.compile(r"([?&](?:api_?key|key|token|secret|password|sig|signature)=)[^&\s]+", re.IGNORECASE)
 HIDDEN = "(hidden)"

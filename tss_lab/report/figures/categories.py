@@ -31,12 +31,20 @@ def draw(report: RunReport, width: int) -> Drawing | None:
         {"category": name, "share": 100.0 * kept / count, "label": f"{kept} of {count}"} for name, kept, count in shown
     ]
     overall = 100.0 * float(selection.kept_N.mean())
+    longest = min(100.0, 5 * np.ceil(1.05 * max(100.0 * kept / count for _, kept, count in shown) / 5))
     base = alt.Chart(values(rows)).encode(
         y=alt.Y("category:N", sort=[row[0] for row in shown], title=None, axis=alt.Axis(labelColor=Ink.TEXT)),
-        x=alt.X("share:Q", title="kept, %", scale=alt.Scale(domain=[0, 100]), axis=alt.Axis(tickCount=5)),
+        x=alt.X(
+            "share:Q",
+            title="kept, %",
+            scale=alt.Scale(domain=[0, longest * 1.14], nice=False),
+            axis=alt.Axis(tickCount=5),
+        ),
     )
     bars = base.mark_bar(color=Ink.ACCENT, height=alt.RelativeBandSize(band=0.6))
-    labels = base.mark_text(align="left", dx=4, color=Ink.MUTED, fontSize=11).encode(text="label:N")
+    labels = base.mark_text(align="right", color=Ink.MUTED, fontSize=11).encode(
+        text="label:N", x=alt.datum(longest * 1.14)
+    )
     line = alt.Chart(values([{"overall": overall}])).mark_rule(color=Ink.MARK, strokeDash=[4, 3]).encode(x="overall:Q")
     rest = f" The {MAX_CATEGORIES} largest of {len(shares)} categories are drawn." if len(shown) < len(shares) else ""
     caption = f"Dashed: the share kept overall, {overall:.0f} %.{rest}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import altair as alt
 
-from tss_lab.report.drawing import Drawing, Ink, categories, values
+from tss_lab.report.drawing import IN_LINES, Drawing, Ink, categories, in_lines, values
 from tss_lab.report.model import RunReport
 from tss_lab.report.statistics import interval
 
@@ -23,13 +23,13 @@ def draw(report: RunReport, width: int) -> Drawing | None:
         for score in result.benchmarks:
             low, high = interval(score.accuracy)
             rows.append(
-                {"benchmark": score.display_name, "model": name, "value": score.accuracy.value,
+                {"benchmark": in_lines(score.display_name), "model": name, "value": score.accuracy.value,
                  "low": max(low, 0.0), "high": min(high, 100.0)}
             )  # fmt: skip
             words.append(f"{score.display_name}, {name}: {score.accuracy.value:.1f} %")
-    order = [score.display_name for score in first.benchmarks]
+    order = [in_lines(score.display_name) for score in first.benchmarks]
     base = alt.Chart(values(rows)).encode(
-        y=alt.Y("benchmark:N", sort=order, title=None, axis=alt.Axis(labelColor=Ink.TEXT, labelLimit=300)),
+        y=alt.Y("benchmark:N", sort=order, title=None, axis=IN_LINES),
         yOffset=alt.YOffset("model:N", sort=list(results), scale=alt.Scale(paddingOuter=0.7)),
         color=alt.Color("model:N", scale=categories({"zero-shot": Ink.REST, "tuned": Ink.ACCENT}), sort=list(results)),
     )
@@ -37,7 +37,7 @@ def draw(report: RunReport, width: int) -> Drawing | None:
         x=alt.X("low:Q", title="correct, %", axis=alt.Axis(tickCount=6)), x2="high:Q"
     )
     dots = base.mark_circle(size=90, opacity=1).encode(x="value:Q")
-    chance = [{"benchmark": score.display_name, "chance": score.chance} for score in first.benchmarks]
+    chance = [{"benchmark": in_lines(score.display_name), "chance": score.chance} for score in first.benchmarks]
     ticks = (
         alt.Chart(values(chance))
         .mark_tick(color=Ink.MARK, thickness=1.5, size=36)

@@ -8,6 +8,7 @@ import numpy as np
 from tss_lab.report.drawing import Drawing, Ink, categories, values
 from tss_lab.report.model import RunReport
 from tss_lab.report.statistics import spearman
+from tss_lab.report.words import number
 
 SECTION = "scores"
 ORDER = 30
@@ -48,6 +49,7 @@ def draw(report: RunReport, width: int) -> Drawing | None:
     )  # fmt: skip
     sampled = f" {len(drawn):,} of {len(usable):,} examples are drawn." if len(drawn) < len(usable) else ""
     caption = (
-        f"Rank correlation {correlation:+.2f}. Far from zero, the selection is in part a selection by length.{sampled}"
+        f"Rank correlation {number(correlation, 2, signed=True)}. "
+        f"Far from zero, the selection is in part a selection by length.{sampled}"
     )
     return Drawing(chart, caption, f"Scatter plot of score against output length. {caption}")

@@ -7,6 +7,7 @@ import numpy as np
 
 from tss_lab.report.drawing import Drawing, Ink, categories, values
 from tss_lab.report.model import RunReport
+from tss_lab.report.words import number
 
 SECTION = "scores"
 ORDER = 10
@@ -44,7 +45,8 @@ def draw(report: RunReport, width: int) -> Drawing | None:
     low, middle, high = np.quantile(score_M, [0.05, 0.5, 0.95])
     not_finite = int((~finite_N).sum())
     caption = (
-        f"{len(score_M):,} examples, {int(kept_M.sum()):,} kept. Median {middle:.3g}; nine in ten lie between "
-        f"{low:.3g} and {high:.3g}." + (f" {not_finite:,} without a finite score are not drawn." if not_finite else "")
+        f"{len(score_M):,} examples, {int(kept_M.sum()):,} kept. Median {number(middle, 2)}; nine in ten lie between "
+        f"{number(low, 2)} and {number(high, 2)}."
+        + (f" {not_finite:,} without a finite score are not drawn." if not_finite else "")
     )
     return Drawing(chart, caption, f"Histogram of scores. {caption}")

@@ -22,9 +22,7 @@ def draw(report: RunReport, width: int) -> Drawing | None:
         return None
     chosen = np.unique(np.linspace(0, len(training.step_S) - 1, min(len(training.step_S), MAX_POINTS)).astype(int))
     colours = {"batch loss": Ink.REST}
-    rows = [
-        {"step": int(training.step_S[i]), "loss": float(training.loss_S[i]), "what": "batch loss"} for i in chosen
-    ]
+    rows = [{"step": int(training.step_S[i]), "loss": float(training.loss_S[i]), "what": "batch loss"} for i in chosen]
     if len(training.step_S) >= SMOOTHED_FROM:
         window = max(3, len(training.step_S) // 12) | 1
         smooth = np.convolve(training.loss_S, np.ones(window) / window, mode="valid")
@@ -44,7 +42,9 @@ def draw(report: RunReport, width: int) -> Drawing | None:
         alt.Chart(values(rows))
         .mark_line(strokeWidth=1.8, point={"size": 22, "filled": True} if len(chosen) < SMOOTHED_FROM else False)
         .encode(
-            x=alt.X("step:Q", title="optimiser step", axis=alt.Axis(grid=False, tickCount=6, tickMinStep=1, format="d")),
+            x=alt.X(
+                "step:Q", title="optimiser step", axis=alt.Axis(grid=False, tickCount=6, tickMinStep=1, format="d")
+            ),
             y=alt.Y("loss:Q", title="nats a token", scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=5)),
             color=alt.Color("what:N", scale=categories(colours)),
         )

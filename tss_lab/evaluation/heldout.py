@@ -1,0 +1,82 @@
+"""Held-out measures from likelihoods: how well the outputs are predicted, how much the instruction matters.
+
+No model code: the likelihoods of the held-out examples under the untuned and the tuned model come in.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from tss_lab.errors import EvaluationError
+from tss_lab.types import Estimate, FloatArray, HeldOutMeasure, IntArray, Likelihoods
+
+
+def held_out_measures(before: Likelihoods, after: Likelihoods | None = None) -> list[HeldOutMeasure]:
+    """Loss and instruction sensitivity on the held-out examples, with paired differences.
+
+    ``nll``: negative log-likelihood a target token, over all tokens of all outputs. ``sensitivity``: mean
+    TSS (Eq. 1) over the examples that have alternatives; left out where none has. Raises EvaluationError
+    when ``after`` isn't over the same examples in the same order.
+    """
+    if after is not None and not np.array_equal(before.example_id_N, after.example_id_N):
+        raise EvaluationError("the held-out likelihoods before and after tuning are not over the same examples")
+    if len(before) == 0:
+        return []
+    token_N = before.num_target_tokens_N
+    measures = [
+        HeldOutMeasure(
+            "nll",
+            "Loss on held-out outputs",
+            "nats a token",
+            "lower",
+            ratio(-before.true_loglik_N, token_N),
+            None if after is None else ratio(-after.true_loglik_N, token_N),
+            None if after is None else ratio(before.true_loglik_N - after.true_loglik_N, token_N),
+        )
+    ]
+    has_alternatives_N = before.num_alternatives_N > 0
+    if after is not None:
+        has_alternatives_N &= after.num_alternatives_N > 0
+    old_M = specificity(before)[has_alternatives_N]
+    if not len(old_M) or not np.isfinite(old_M).all():
+        return measures
+    new_M = None if after is None else specificity(after)[has_alternatives_N]
+    measures.append(
+        HeldOutMeasure(
+            "sensitivity",
+            "Instruction sensitivity (mean TSS)",
+            "nats",
+            "higher",
+            Estimate.of_mean(old_M),
+            None if new_M is None else Estimate.of_mean(new_M),
+            None if new_M is None else Estimate.of_mean(new_M - old_M),
+        )
+    )
+    return measures
+
+
+def specificity(likelihoods: Likelihoods) -> FloatArray:
+    """TSS of each example in nats (N,), Eq. 1; +inf where an example has no alternative."""
+    count_N = likelihoods.num_alternatives_N
+    if likelihoods.alternative_loglik_NK.shape[1] == 0:
+        return np.full(len(likelihoods), np.inf)
+    with np.errstate(divide="ignore"):
+        mean_N = np.logaddexp.reduce(likelihoods.alternative_loglik_NK, axis=1) - np.log(count_N)
+    tss_N: FloatArray = np.where(count_N > 0, likelihoods.true_loglik_N - mean_N, np.inf)
+    return tss_N
+
+
+def ratio(total_N: FloatArray, token_N: IntArray) -> Estimate:
+    """Σ total / Σ tokens over N examples, with the standard error of a ratio of means.
+
+    Examples, not tokens, are the independent observations; NaN error for fewer than two.
+    """
+    count = len(total_N)
+    value = float(total_N.sum() / token_N.sum())
+    if count < 2:
+        return Estimate(value, math.nan, count)
+    residual_N = total_N - value * token_N
+    error = math.sqrt(count / (count - 1) * float(np.sum(residual_N**2))) / float(token_N.sum())
+    return Estimate(value, error, count)

@@ -1,0 +1,37 @@
+"""How to read the page: its words and signs, explained at its end."""
+
+from __future__ import annotations
+
+READING: tuple[tuple[str, str], ...] = (
+    (
+        "Specificity",
+        "How much better an example's own instruction explains its output than plausible other instructions for "
+        "the same input do. High: only this instruction could have asked for the output. Near zero: the instruction "
+        "hardly matters.",
+    ),
+    (
+        "Log-likelihood",
+        "Natural logarithm of the probability that the frozen model gives the whole output after a prompt, in nats. "
+        "Nearer to zero is more likely; a difference of 1 nat is a factor of 2.7.",
+    ),
+    ("Rank", "1 is the best by the run's method. Equal scores are ordered by a seeded draw."),
+    (
+        "± and intervals",
+        "± is one standard error. Intervals cover 95 %; one that spans zero leaves open whether anything changed.",
+    ),
+    (
+        "Paired",
+        "Both models answered the same items, so the difference is computed item by item; it is surer than the two "
+        "accuracies' own errors suggest. It doesn't cover what another training seed would give.",
+    ),
+    (
+        "Effective sample size",
+        "(Σw)²/Σw²: so many equally weighted examples would be as uneven. Far below the number of examples, few of "
+        "them decide the training.",
+    ),
+    (
+        "Demonstration items",
+        "Short items in the form of a benchmark that come with the package. They show that every step works; a "
+        "number on them says nothing about the benchmark.",
+    ),
+)
