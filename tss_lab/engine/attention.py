@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn import functional
 from torch import Tensor
+from torch.nn import functional
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 
 from tss_lab.engine.tree import Run, TreeLayout

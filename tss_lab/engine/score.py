@@ -82,7 +82,7 @@ class Scorer:
         if len(pairs) == 1:
             length = len(pairs[0].prompt_ids) + len(pairs[0].target_ids)
             raise ModelError(
-                f"a pair of {length} tokens doesn't fit into memory; set scoring.max_length lower or take a larger device"
+                f"a pair of {length} tokens doesn't fit into memory; lower scoring.max_length or take a larger device"
             )
         half = len(pairs) // 2
         self.tokens_per_pack = max(1, self.tokens_per_pack // 2)
@@ -104,7 +104,9 @@ class Scorer:
             torch.from_numpy(row_of_R).to(device),
             self.memory_bytes,
         )
-        loglik_P = np.bincount(pack.pair_R, weights=logprob_R.cpu().numpy(), minlength=pack.num_pairs)
+        loglik_P: FloatArray = np.bincount(
+            pack.pair_R, weights=logprob_R.cpu().numpy(), minlength=pack.num_pairs
+        ).astype(np.float64)
         misses_P = np.bincount(pack.pair_R, weights=~greedy_R.cpu().numpy(), minlength=pack.num_pairs)
         return loglik_P, misses_P == 0
 

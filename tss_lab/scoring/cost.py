@@ -1,0 +1,87 @@
+"""What a pass costs, from the model's config and the packs, before anything is computed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tss_lab.engine.tree import shared_prefix, sort_key
+from tss_lab.types import TokenPair
+
+if TYPE_CHECKING:
+    import torch
+
+USUAL_SHARE = 0.65
+"""Of the matrix-product rate that a pass reaches (scripts/bench_scoring.py measures it)."""
+
+
+@dataclass(frozen=True)
+class PassCost:
+    """Tokens and floating-point operations of a pass. ``num_tokens`` counts shared prefixes once a pack."""
+
+    num_pairs: int
+    num_tokens: int
+    num_tokens_unshared: int
+    num_target_tokens: int
+    flops: float
+
+    def seconds(self, flops_per_second: float) -> float:
+        return self.flops / (USUAL_SHARE * flops_per_second)
+
+
+def pass_cost(config: Mapping[str, Any], pairs: Sequence[TokenPair], packs: Sequence[Sequence[int]]) -> PassCost:
+    """Cost of scoring ``pairs`` in ``packs`` of indices, each in the order of ``sort_key``.
+
+    Args:
+        config: the model's ``config.json``.
+    """
+    num_tokens = unshared = targets = 0
+    attended = 0.0
+    for pack in packs:
+        previous = b""
+        for index in pack:
+            key = sort_key(pairs[index].prompt_ids, pairs[index].target_ids)
+            length, shared = len(key) // 4, shared_prefix(previous, key)
+            num_tokens += length - shared
+            attended += (length * (length + 1) - shared * (shared + 1)) / 2
+            unshared += length
+            targets += len(pairs[index].target_ids)
+            previous = key
+    flops = forward_flops(config, num_tokens, attended, targets)
+    return PassCost(sum(map(len, packs)), num_tokens, unshared, targets, flops)
+
+
+def forward_flops(config: Mapping[str, Any], num_tokens: float, attended: float, num_targets: float) -> float:
+    """Multiplications and additions of a decoder's matrix products.
+
+    Args:
+        attended: query-key pairs, summed over tokens, without regard to sliding windows.
+        num_targets: positions that are projected to the vocabulary.
+    """
+    c = config.get("text_config", config)
+    width, heads = c["hidden_size"], c["num_attention_heads"]
+    channels = heads * (c.get("head_dim") or width // heads)
+    key_channels = channels * (c.get("num_key_value_heads") or heads) // heads
+    inner = c.get("intermediate_size") or 4 * width
+    layer = width * (2 * channels + 2 * key_channels) + 3 * width * inner
+    body = 2.0 * c["num_hidden_layers"] * layer * num_tokens
+    attention = 4.0 * c["num_hidden_layers"] * channels * attended
+    return float(body + attention + 2.0 * width * c["vocab_size"] * num_targets)
+
+
+def matmul_rate(device: torch.device, dtype: torch.dtype, repeats: int = 3) -> float:
+    """Floating-point operations a second of a large matrix product on the device: the ceiling of a pass."""
+    import torch
+
+    rows = 1024 if device.type == "cpu" else 8192
+    left, right = torch.randn(2, rows, rows, dtype=dtype, device=device)
+    rates = []
+    for _ in range(repeats + 1):
+        started = time.perf_counter()
+        (left @ right).sum().item()
+        rates.append(2.0 * rows**3 / (time.perf_counter() - started))
+    return float(np.median(rates[1:]))
