@@ -133,8 +133,12 @@ class GeneratorConfig(Section):
     """transformers: ``auto`` takes a GPU where there is one."""
     concurrency: Count = 8
     """endpoint: requests in flight at a time."""
+    request_retries: Annotated[int, Field(ge=0)] = 6
+    """endpoint: a request that times out, or gets 429 or 5xx, is sent again so often, with growing pauses."""
     requests_per_minute: Count | None = None
     timeout_seconds: Positive = 60.0
+    extra_body: dict[str, Any] = Field(default_factory=dict)
+    """endpoint: further fields of the request, for settings that only some servers know."""
     seed: int = 0
 
 

@@ -20,7 +20,7 @@ from tss_lab.types import Example
 
 @dataclass(frozen=True, slots=True)
 class StoredReply:
-    """A reply as the store keeps it, with its round, the K that was wanted then, and how many lines it was asked for."""
+    """A reply as the store keeps it: its round, the K wanted then, and how many lines it was asked for."""
 
     sample: int
     round: int
@@ -119,9 +119,8 @@ class Asking:
         """Asks for one alternative, begun in a way of its own for each of the example's requests."""
         has_input = bool(example.input)
         turns: list[Turn] = [("system", texts.LINE_WITH_INPUT if has_input else texts.LINE_WITHOUT_INPUT)]
-        for given, lines in texts.EXAMPLES_WITH_INPUT if has_input else texts.EXAMPLES_WITHOUT_INPUT:
-            for line in lines[:2]:
-                turns += [("user", _user(given, has_input)), ("assistant", line)]
+        for given, line in texts.LINE_EXAMPLES_WITH_INPUT if has_input else texts.LINE_EXAMPLES_WITHOUT_INPUT:
+            turns += [("user", _user(given, has_input)), ("assistant", line)]
         turns.append(("user", _user(self._given(example), has_input)))
         beginnings = list(texts.BEGINNINGS_WITH_INPUT if has_input else texts.BEGINNINGS_WITHOUT_INPUT)
         random.Random(f"{self.config.seed}\0{example.example_id}").shuffle(beginnings)
@@ -142,15 +141,24 @@ def _user(given: str, has_input: bool) -> str:
 
 
 def _worked_lines() -> frozenset[str]:
-    examples = (*texts.EXAMPLES_WITH_INPUT, *texts.EXAMPLES_WITHOUT_INPUT)
-    return frozenset(fold(line) for _, lines in examples for line in lines)
+    lists = (*texts.EXAMPLES_WITH_INPUT, *texts.EXAMPLES_WITHOUT_INPUT)
+    single = (*texts.LINE_EXAMPLES_WITH_INPUT, *texts.LINE_EXAMPLES_WITHOUT_INPUT)
+    return frozenset([*(fold(line) for _, lines in lists for line in lines), *(fold(line) for _, line in single)])
 
 
 def _texts(ask: str) -> dict[str, Any]:
+    """Whatever can be sent under this form of asking."""
     user = [texts.USER_WITH_INPUT, texts.USER_WITHOUT_INPUT]
-    examples = [[given, list(lines)] for given, lines in (*texts.EXAMPLES_WITH_INPUT, *texts.EXAMPLES_WITHOUT_INPUT)]
     if ask == "line_by_line":
-        beginnings = [list(texts.BEGINNINGS_WITH_INPUT), list(texts.BEGINNINGS_WITHOUT_INPUT)]
-        return {"system": [texts.LINE_WITH_INPUT, texts.LINE_WITHOUT_INPUT], "user": user, "examples": examples, "beginnings": beginnings, "begin_with": texts.BEGIN_WITH}
+        return {
+            "system": [texts.LINE_WITH_INPUT, texts.LINE_WITHOUT_INPUT],
+            "user": user,
+            "examples": [list(pair) for pair in (*texts.LINE_EXAMPLES_WITH_INPUT, *texts.LINE_EXAMPLES_WITHOUT_INPUT)],
+            "beginnings": [list(texts.BEGINNINGS_WITH_INPUT), list(texts.BEGINNINGS_WITHOUT_INPUT)],
+            "begin_with": texts.BEGIN_WITH,
+        }
     paper = {"system": [texts.PAPER_WITH_INPUT, texts.PAPER_WITHOUT_INPUT], "user": user}
-    return paper if ask == "plain" else {**paper, "examples": examples}
+    if ask == "plain":
+        return paper
+    worked = (*texts.EXAMPLES_WITH_INPUT, *texts.EXAMPLES_WITHOUT_INPUT)
+    return {**paper, "examples": [[given, list(lines)] for given, lines in worked]}

@@ -13,7 +13,9 @@ _NUMBERED = re.compile(r"^\s*(?:\*\*)?\(?(\d{1,3})[.):](?:\*\*)?\s+(.*)$")
 _THOUGHT = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)
 _QUOTES = "\"'“”‘’«»`*_ \t"
 _SENTENCE_END = re.compile(r"[.!?][\"'”’)\]]*(?=\s+[\"'“‘(\[]?[A-Z0-9])")
-_ABBREVIATION = re.compile(r"(?:^|[\s(])(?:e\.g|i\.e|etc|vs|cf|ca|approx|no|nr|mr|mrs|ms|dr|prof|st|u\.s|u\.k|[a-z])\.$", re.IGNORECASE)
+_ABBREVIATION = re.compile(
+    r"(?:^|[\s(])(?:e\.g|i\.e|etc|vs|cf|ca|approx|no|nr|mr|mrs|ms|dr|prof|st|u\.s|u\.k|[a-z])\.$", re.IGNORECASE
+)
 _ENDED = re.compile(r"[.!?:…][\"'”’)\]]*$")
 
 
@@ -27,10 +29,8 @@ def lines_of(text: str, *, one_line: bool, finished: bool) -> list[str]:
     """The items of a numbered list, or the one line asked for; without a last item that was cut off."""
     text = _THOUGHT.sub("", text)
     lines = [line for line in text.splitlines() if line.strip()]
-    if one_line:
-        items = lines[:1]
-    else:
-        items = [match.group(2) for line in lines if (match := _NUMBERED.match(line))]
+    numbered = [match.group(2) for line in lines if (match := _NUMBERED.match(line))]
+    items = lines[:1] if one_line else numbered
     cut_off = not finished and bool(items) and (len(lines) == 1 or not one_line)
     if cut_off and not _ENDED.search(items[-1].strip()):
         items.pop()
@@ -77,6 +77,8 @@ class Cleaner:
             return "fewer than two words"
         if len(words) > self.max_words:
             return f"more than {self.max_words} words"
+        if text.endswith((":", ",", ";")):
+            return "no complete sentence"
         if any(unicodedata.category(letter) in ("Cc", "Cs", "Co") or letter == "\ufffd" for letter in text):
             return "unreadable characters"
         if folded == fold(self.instruction):

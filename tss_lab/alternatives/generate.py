@@ -11,7 +11,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import polars as pl
@@ -50,9 +50,7 @@ class Generated:
     counts: dict[str, Any] = field(default_factory=dict)
 
 
-def generate(
-    examples: Sequence[Example], k: int, asking: Asking, generator: Generator, store: Store
-) -> Generated:
+def generate(examples: Sequence[Example], k: int, asking: Asking, generator: Generator, store: Store) -> Generated:
     """K clean alternatives for each example, as far as the generator's tries go; only what is missing is asked."""
     identity = {"source": "generated", "generator": generator.identity(), "asking": asking.identity()}
     replies_artifact = store.artifact("replies", identity)
@@ -88,7 +86,9 @@ def _ask_until_done(
     """Round by round, the examples that are furthest behind first, so that a resumed run repeats the same batches."""
     with _progress(len(examples)) as show:
         while True:
-            rounds = {example.example_id: asking.next_round(example, replies[example.example_id], k) for example in examples}
+            rounds = {
+                example.example_id: asking.next_round(example, replies[example.example_id], k) for example in examples
+            }
             open_rounds = {name: found for name, found in rounds.items() if found is not None}
             show(len(examples) - len(open_rounds))
             if not open_rounds:
@@ -98,14 +98,19 @@ def _ask_until_done(
             done = len(examples) - len(open_rounds)
             received: Counter[str] = Counter()
 
-            def note(name: str, done: int = done, received: Counter[str] = received, asked: dict[str, Round] = asked) -> None:
+            def note(
+                name: str, done: int = done, received: Counter[str] = received, asked: dict[str, Round] = asked
+            ) -> None:
                 received[name] += 1
                 show(done + sum(count == len(asked[other].requests) for other, count in received.items()))
 
             num_replies = _ask_once(asked, k, generator, replies, artifact, note)
             expected = sum(len(found.requests) for found in asked.values())
             if num_replies < expected:
-                raise GeneratorError(f"the generator left {expected - num_replies} of {expected} requests without a reply; what it wrote is kept, run again to go on")
+                raise GeneratorError(
+                    f"the generator left {expected - num_replies} of {expected} requests without a reply; "
+                    "what it wrote is kept, run again to go on"
+                )
 
 
 def _ask_once(
@@ -140,10 +145,7 @@ def _stored(reply: Reply, found: Round, k: int) -> StoredReply:
 
 
 def _row(name: str, reply: StoredReply) -> dict[str, Any]:
-    return {
-        "example_id": name, "sample": reply.sample, "round": reply.round, "round_size": reply.round_size, "wanted": reply.wanted,
-        "asked_for": reply.asked_for, "text": reply.text, "finished": reply.finished, "refused": reply.refused,
-    }  # fmt: skip
+    return {"example_id": name, **asdict(reply)}
 
 
 def _append_replies(artifact: Artifact, waiting: list[dict[str, Any]]) -> None:
@@ -237,9 +239,22 @@ def _counts(
 
 @contextmanager
 def _progress(total: int) -> Iterator[Callable[[int], None]]:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, transient=True) as bar:
         task = bar.add_task("alternatives", total=total)
         yield lambda completed: bar.update(task, completed=completed)

@@ -66,11 +66,16 @@ def make_generator(config: GeneratorConfig, cache: Path) -> Generator:
     elif config.kind in ours:
         module_name, class_name = f"tss_lab.alternatives.{config.kind}_generator", ours[config.kind]
     else:
-        raise ConfigError(f"generator.kind={config.kind} is not known; take {', '.join(ours)}, or the dotted path of a class")
+        raise ConfigError(
+            f"generator.kind={config.kind} is not known; take {', '.join(ours)}, or the dotted path of a class"
+        )
     try:
         found = getattr(importlib.import_module(module_name), class_name)
     except (ModuleNotFoundError, AttributeError) as error:
-        raise ConfigError(f"generator.kind={config.kind} can't be loaded ({error}); name a class that takes (GeneratorConfig, cache folder)") from error
+        raise ConfigError(
+            f"generator.kind={config.kind} can't be loaded ({error}); "
+            "name a class that takes (GeneratorConfig, cache folder)"
+        ) from error
     generator: Generator = found(config, cache)
     return generator
 

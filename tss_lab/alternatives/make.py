@@ -75,15 +75,24 @@ def make_alternatives(
         embedder = Embedder(config.embedder, store, cache)
         # Twice K: some may be among the generated ones already.
         depth = config.k if config.kind == "retrieved" else 2 * config.k
-        parts.retrieved, parts.fingerprints["retrieved"] = retrieve(wanted, corpus_examples, depth, config, embedder, store)
+        parts.retrieved, parts.fingerprints["retrieved"] = retrieve(
+            wanted, corpus_examples, depth, config, embedder, store
+        )
     free_memory()
     return _together(examples, config, parts)
 
 
 def _generate(
-    examples: Sequence[Example], config: AlternativesConfig, generator: GeneratorConfig, store: Store, cache: Path, parts: _Parts
+    examples: Sequence[Example],
+    config: AlternativesConfig,
+    generator: GeneratorConfig,
+    store: Store,
+    cache: Path,
+    parts: _Parts,
 ) -> None:
-    made: Generated = generate(examples, config.k, Asking(generator, config.max_words), make_generator(generator, cache), store)
+    made: Generated = generate(
+        examples, config.k, Asking(generator, config.max_words), make_generator(generator, cache), store
+    )
     parts.generated = {name: found[: config.k] for name, found in made.by_example.items()}
     parts.fingerprints["generated"] = made.fingerprint
     parts.prompt_example = made.prompt_example
@@ -154,8 +163,16 @@ def _without(retrieved: Sequence[Neighbour], generated: Sequence[str]) -> list[N
 
 def _nothing_found(examples: Sequence[Example], config: AlternativesConfig) -> str:
     same = len({fold(example.instruction) for example in examples}) == 1
-    why = "all instructions are the same, so there is nothing to retrieve" if same else "nothing else in the corpus is far enough from them"
-    remedy = "take alternatives=generated" if config.kind == "retrieved" else "take another generator, or a form of asking that guides it (generator.ask=line_by_line)"
+    why = (
+        "all instructions are the same, so there is nothing to retrieve"
+        if same
+        else "nothing else in the corpus is far enough from them"
+    )
+    remedy = (
+        "take alternatives=generated"
+        if config.kind == "retrieved"
+        else "take another generator, or a form of asking that guides it (generator.ask=line_by_line)"
+    )
     if config.on_too_few == "set_aside":
         remedy += ", or alternatives.on_too_few=keep"
     return f"no example has enough alternative instructions: {why}; {remedy}"

@@ -49,7 +49,9 @@ class ReplayGenerator:
         lines = self._lines(request.example)
         if lines is None:
             return Reply(request, "", refused=f"{self.path.name} has no alternatives for it")
-        return Reply(request, "\n".join(f"{number}. {' '.join(line.split())}" for number, line in enumerate(lines, start=1)))
+        return Reply(
+            request, "\n".join(f"{number}. {' '.join(line.split())}" for number, line in enumerate(lines, start=1))
+        )
 
     def _lines(self, example: Example) -> list[str] | None:
         return self._by_id.get(example.example_id) or self._by_content.get((example.instruction, example.input))
@@ -73,7 +75,8 @@ class ReplayGenerator:
             return
         if "alternatives" not in columns or not ({"example_id"} <= columns or {"instruction"} <= columns):
             raise GeneratorError(
-                f"{self.path} has the fields {', '.join(table.columns)}; replay needs alternatives, and example_id or instruction (and input)"
+                f"{self.path} has the fields {', '.join(table.columns)}; "
+                "replay needs alternatives, and example_id or instruction (and input)"
             )
         for number, row in enumerate(table.iter_rows(named=True), start=1):
             lines = row["alternatives"]

@@ -51,7 +51,9 @@ def retrieve(
     if short:
         with table.lock():
             found = _read(table, examples)
-            neighbours = nearest(sorted({example.instruction for example in short}), instructions, count, config, embedder)
+            neighbours = nearest(
+                sorted({example.instruction for example in short}), instructions, count, config, embedder
+            )
             rows = []
             for example in short:
                 own = neighbours[example.instruction]
@@ -83,7 +85,11 @@ def nearest(
         depth = min(depth, len(instructions))
         similarity, place = search(np.stack([query_vectors[query] for query in pending]), depth)
         for row, query in enumerate(pending):
-            candidates = [(instructions[at], float(value)) for at, value in zip(place[row], similarity[row], strict=True) if at >= 0]
+            candidates = [
+                (instructions[at], float(value))
+                for at, value in zip(place[row], similarity[row], strict=True)
+                if at >= 0
+            ]
             result[query] = _chosen(query, candidates, count, config.similarity_ceiling)
         pending = [] if depth == len(instructions) else [query for query in pending if len(result[query]) < count]
         depth *= 4
@@ -133,7 +139,10 @@ def _exact(vectors: Vectors) -> Search:
     rows = max(1, _BLOCK_BYTES // (4 * len(vectors)))
 
     def search(queries: Vectors, depth: int) -> tuple[Vectors, npt.NDArray[np.int64]]:
-        blocks = [(block @ corpus.T).topk(depth, dim=1) for block in torch.from_numpy(queries).split(rows)]
+        blocks = [
+            (torch.from_numpy(queries[start : start + rows]) @ corpus.T).topk(depth, dim=1)
+            for start in range(0, len(queries), rows)
+        ]
         return (
             torch.cat([values for values, _ in blocks]).numpy(),
             torch.cat([places for _, places in blocks]).numpy(),

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import fields, replace
 
 import numpy as np
 
-from tss_lab.types import FloatArray, IntArray, Likelihoods
+from tss_lab.types import BoolArray, FloatArray, IntArray, Likelihoods
 
 Scoring = Callable[[Likelihoods], FloatArray]
 
 
-def ranking_stability(likelihoods: Likelihoods, score: Scoring, *, num_draws: int = 20, seed: int = 0) -> dict[str, float]:
+def ranking_stability(
+    likelihoods: Likelihoods, score: Scoring, *, num_draws: int = 20, seed: int = 0
+) -> dict[str, float]:
     """Spearman correlations between rankings by different alternatives of the same examples.
 
     ``k=1`` to ``k=K-1``: the first k alternatives against all K. ``halves``: two disjoint halves of each
@@ -30,7 +32,9 @@ def ranking_stability(likelihoods: Likelihoods, score: Scoring, *, num_draws: in
     most = int(chosen.num_alternatives_N.max())
     for k in range(1, most):
         order_NK = np.tile(np.arange(chosen.alternative_loglik_NK.shape[1]), (len(chosen), 1))
-        figures[f"k={k}"] = spearman(score(_columns(chosen, order_NK, np.minimum(chosen.num_alternatives_N, k))), all_score_N)
+        figures[f"k={k}"] = spearman(
+            score(_columns(chosen, order_NK, np.minimum(chosen.num_alternatives_N, k))), all_score_N
+        )
     random = np.random.default_rng(seed)
     halves, without_one = [], []
     for _ in range(num_draws):
@@ -68,11 +72,9 @@ def _mean_ranks(values_N: FloatArray) -> FloatArray:
     return mean_rank_G[group_N]
 
 
-def _rows(likelihoods: Likelihoods, chosen_N: Sequence[bool] | np.ndarray) -> Likelihoods:
-    return Likelihoods(
-        likelihoods.example_id_N[chosen_N], likelihoods.true_loglik_N[chosen_N], likelihoods.alternative_loglik_NK[chosen_N],
-        likelihoods.num_alternatives_N[chosen_N], likelihoods.unconditional_loglik_N[chosen_N], likelihoods.num_target_tokens_N[chosen_N],
-    )  # fmt: skip
+def _rows(likelihoods: Likelihoods, chosen_N: BoolArray) -> Likelihoods:
+    columns = {column.name: getattr(likelihoods, column.name)[chosen_N] for column in fields(likelihoods)}
+    return Likelihoods(**columns)
 
 
 def _columns(likelihoods: Likelihoods, order_NK: IntArray, count_N: IntArray) -> Likelihoods:
@@ -80,7 +82,9 @@ def _columns(likelihoods: Likelihoods, order_NK: IntArray, count_N: IntArray) ->
     reordered_NK = np.take_along_axis(likelihoods.alternative_loglik_NK, order_NK, axis=1)
     real_NK = np.arange(reordered_NK.shape[1])[None, :] < count_N[:, None]
     return replace(
-        likelihoods, alternative_loglik_NK=np.where(real_NK, reordered_NK, -np.inf), num_alternatives_N=count_N.astype(np.int64)
+        likelihoods,
+        alternative_loglik_NK=np.where(real_NK, reordered_NK, -np.inf),
+        num_alternatives_N=count_N.astype(np.int64),
     )
 
 

@@ -18,7 +18,9 @@ Return a numbered list (1., 2., ...) with one instruction per line.
 
 Do not include any explanations, headers, or extra text."""
 
-PAPER_WITHOUT_INPUT = """Given the original task instruction below, generate exactly {k} distinct alternative task instructions that do NOT require any extra input text.
+PAPER_WITHOUT_INPUT = """\
+Given the original task instruction below, generate exactly {k} distinct alternative task instructions \
+that do NOT require any extra input text.
 
 Each alternative instruction must:
 
@@ -33,13 +35,10 @@ Do not include any explanations, headers, or extra text."""
 USER_WITH_INPUT = "Input:\n\n{input_text}"
 USER_WITHOUT_INPUT = "Original instruction:\n\n{original_instruction}"
 
-LINE_WITH_INPUT = (
-    "Write one task instruction that a user could give about the input below. It must be answerable from that input "
-    "alone and be a single sentence of at most 25 words. Write nothing else."
-)
+LINE_WITH_INPUT = "Write one task instruction about the input below, in a single sentence of at most 25 words."
 LINE_WITHOUT_INPUT = (
-    "Write one task instruction about the same topic as the original instruction below, asking for another type of "
-    "output and needing no extra input. It must be a single sentence of at most 25 words. Write nothing else."
+    "Write one new task instruction about the same topic as the original instruction below, in a single sentence of "
+    "at most 25 words."
 )
 BEGIN_WITH = '{user}\n\nBegin with "{begun}".'
 """For generators whose reply can't be begun for them."""
@@ -47,7 +46,8 @@ BEGIN_WITH = '{user}\n\nBegin with "{begun}".'
 # Worked examples: an input (or an instruction) and what could be asked instead.
 EXAMPLES_WITH_INPUT = (
     (
-        "The ferry to Skye was cancelled on Sunday because of high winds, and forty passengers spent the night in the harbour hall.",
+        "The ferry to Skye was cancelled on Sunday because of high winds, and forty passengers spent the night in the "
+        "harbour hall.",
         (
             "Summarize the incident in at most eight words.",
             "List every place that the text mentions.",
@@ -94,14 +94,63 @@ EXAMPLES_WITHOUT_INPUT = (
     ),
 )
 
+# The same for one line at a time. Short, because every request carries them.
+LINE_EXAMPLES_WITH_INPUT = (
+    (
+        "The ferry to Skye was cancelled on Sunday because of high winds.",
+        "Name the day on which the ferry did not sail.",
+    ),
+    ("apples, bread, soap, batteries", "Sort these items in alphabetical order."),
+    ("My sister repairs old clocks in a shop near the harbour.", "Explain what the sister does for a living."),
+)
+LINE_EXAMPLES_WITHOUT_INPUT = (
+    ("Explain how bees make honey.", "List five plants that attract bees to a garden."),
+    ("Give me tips for a first job interview.", "Write a polite e-mail that confirms the date of a job interview."),
+    ("What is the capital of Peru?", "Describe a walk through the old town of Lima."),
+)
+
 # How a line may begin. Every one fits any input (or topic); no two ask for the same kind of output.
 BEGINNINGS_WITH_INPUT = (
-    "Summarize", "Translate", "List", "Rewrite", "Explain", "Classify", "Write a title for", "Extract", "Count",
-    "Write a question about", "Describe", "Identify", "Continue", "Give an example of", "Name", "Turn", "Simplify",
-    "Write a short reply to", "Decide whether", "Find",
-)  # fmt: skip
+    "Summarize the",
+    "Translate this into",
+    "List the",
+    "Rewrite this as",
+    "Explain why",
+    "Classify the",
+    "Write a title for",
+    "Extract the",
+    "Count the",
+    "Write a question about",
+    "Describe the",
+    "Identify the",
+    "Continue this with",
+    "Name the",
+    "Simplify this",
+    "Decide whether",
+    "Find the most important",
+    "Turn this into",
+    "Give the opposite of",
+    "Compare the",
+)
 BEGINNINGS_WITHOUT_INPUT = (
-    "Write a short story about", "List", "Explain why", "Compare", "Describe", "Write a poem about", "Give three reasons",
-    "Compose a letter", "Outline", "Argue that", "Define", "Suggest", "Write a dialogue between", "Summarize the history of",
-    "Write a quiz question about", "Design", "Name", "Give an example of", "Discuss", "Plan",
-)  # fmt: skip
+    "Write a short story about",
+    "List five",
+    "Explain why",
+    "Compare",
+    "Describe",
+    "Write a poem about",
+    "Give three reasons",
+    "Outline",
+    "Argue that",
+    "Define",
+    "Suggest",
+    "Write a dialogue about",
+    "Summarize the history of",
+    "Write a quiz question about",
+    "Name the",
+    "Write a headline about",
+    "Plan",
+    "Give an example of",
+    "Discuss whether",
+    "Write a letter about",
+)

@@ -35,12 +35,17 @@ class TransformersGenerator:
 
     def __init__(self, config: GeneratorConfig, cache: Path):
         if config.model is None:
-            raise ConfigError(f"generator={config.name} has no model; set generator.model.path to a Hub id or a directory")
+            raise ConfigError(
+                f"generator={config.name} has no model; set generator.model.path to a Hub id or a directory"
+            )
         self.config = config
         self._local = resolve_model(config.model, cache)
         self._tokenizer = load_tokenizer(self._local.folder)
         if not self._tokenizer.chat_template:
-            raise ConfigError(f"generator={config.name}: the tokenizer has no chat template, so it is no instruct model; choose one that is")
+            raise ConfigError(
+                f"generator={config.name}: the tokenizer has no chat template, so it is no instruct model; "
+                "choose one that is"
+            )
         self._loaded: PreTrainedModel | None = None
         self._line_break: dict[int, bool] = {}
 
@@ -116,8 +121,14 @@ class TransformersGenerator:
         room = _room(model) - max(map(len, ids))
         forced = [self._encode(request.begun) if request.begun else [] for request in requests]
         if room < max(map(len, forced)) + 1:
-            raise GeneratorError(f"generator={self.config.name}: a prompt of {max(map(len, ids))} tokens leaves its context no room; lower generator.max_input_characters")
-        uniform = [np.random.default_rng(request_seed(request, self.config.seed)).random(self.config.max_new_tokens) for request in requests]
+            raise GeneratorError(
+                f"generator={self.config.name}: a prompt of {max(map(len, ids))} tokens leaves its context no "
+                "room; lower generator.max_input_characters"
+            )
+        uniform = [
+            np.random.default_rng(request_seed(request, self.config.seed)).random(self.config.max_new_tokens)
+            for request in requests
+        ]
         written: list[list[int]] = [[] for _ in requests]
         finished = [False] * len(requests)
         with torch.inference_mode():
@@ -126,9 +137,17 @@ class TransformersGenerator:
             active = set(rows)
             for step in range(min(room, self.config.max_new_tokens + max(map(len, forced)))):
                 positions = [step - len(forced[request]) for request in rows]
-                draws = torch.tensor([uniform[request][min(max(at, 0), self.config.max_new_tokens - 1)] for request, at in zip(rows, positions, strict=True)])
+                draws = torch.tensor(
+                    [
+                        uniform[request][min(max(at, 0), self.config.max_new_tokens - 1)]
+                        for request, at in zip(rows, positions, strict=True)
+                    ]
+                )
                 sampled = sample(state.logits_BV, draws, self.config.temperature, self.config.top_p).tolist()
-                tokens = [forced[request][step] if at < 0 else token for request, at, token in zip(rows, positions, sampled, strict=True)]
+                tokens = [
+                    forced[request][step] if at < 0 else token
+                    for request, at, token in zip(rows, positions, sampled, strict=True)
+                ]
                 for request, at, token in zip(rows, positions, tokens, strict=True):
                     if request not in active:
                         continue
@@ -197,7 +216,11 @@ class _Decoding:
         ids = torch.tensor(tokens, device=self.device)[:, None]
         self.mask_BT = torch.cat([self.mask_BT, torch.ones_like(ids)], dim=1)
         out = self.model(
-            input_ids=ids, attention_mask=self.mask_BT, position_ids=self.next_B, past_key_values=self.cache, use_cache=True
+            input_ids=ids,
+            attention_mask=self.mask_BT,
+            position_ids=self.next_B,
+            past_key_values=self.cache,
+            use_cache=True,
         )
         self.logits_BV = out.logits[:, -1].float()
         self.next_B = self.next_B + 1

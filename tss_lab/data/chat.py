@@ -32,7 +32,9 @@ def read(config: DatasetConfig) -> Iterator[RawRow | UnusableRow | FilteredRows]
             continue
         name = name or next((known for known in _LISTS if known in row), None)
         if name is None or name not in row:
-            raise DataError(f"{where} has no list of messages; set dataset.fields.messages to one of {', '.join(sorted(row))}")
+            raise DataError(
+                f"{where} has no list of messages; set dataset.fields.messages to one of {', '.join(sorted(row))}"
+            )
         turns = _turns(row[name])
         if isinstance(turns, str):
             yield UnusableRow(where, "not a conversation", turns)
@@ -76,7 +78,9 @@ def _text(content: object) -> str | None:
     if isinstance(content, str):
         return content
     if isinstance(content, list):  # content parts of the OpenAI form; anything but text can't be scored
-        parts = [part.get("text") if isinstance(part, Mapping) and part.get("type") == "text" else None for part in content]
+        parts = [
+            part.get("text") if isinstance(part, Mapping) and part.get("type") == "text" else None for part in content
+        ]
         if parts and all(isinstance(part, str) for part in parts):
             return "".join(str(part) for part in parts)
     return None

@@ -54,7 +54,7 @@ class DataCheck:
         self.categories = dict(Counter(example.category or "none" for example in examples).most_common())
         for name in ("instruction", "input", "output"):
             lengths = [len(getattr(example, name).split()) for example in examples]
-            values = np.quantile(lengths, QUANTILES) if lengths else []
+            values = np.quantile(lengths, QUANTILES).tolist() if lengths else []
             self.length_quantiles[f"{name}_words"] = {
                 f"{quantile:.0%}": float(value) for quantile, value in zip(QUANTILES, values, strict=False)
             }
@@ -70,14 +70,19 @@ class DataCheck:
             "held_out": self.held_out,
             "filtered": dict(self.filtered),
             "set_aside": dict(self.set_aside),
-            "set_aside_rows": [{"where": row.where, "reason": row.reason, "detail": row.detail} for row in self.set_aside_rows],
+            "set_aside_rows": [
+                {"where": row.where, "reason": row.reason, "detail": row.detail} for row in self.set_aside_rows
+            ],
             "length_quantiles": self.length_quantiles,
             "categories": self.categories,
         }
 
     def summary(self) -> str:
         """A few lines for people."""
-        lines = [f"{self.name} ({self.source}): {self.rows_read} rows read, {self.kept} kept, {sum(self.set_aside.values())} set aside"]
+        lines = [
+            f"{self.name} ({self.source}): {self.rows_read} rows read, {self.kept} kept, "
+            f"{sum(self.set_aside.values())} set aside"
+        ]
         lines += [f"  set aside, {reason}: {count}" for reason, count in self.set_aside.most_common()]
         lines += [f"  left out, {reason}: {count}" for reason, count in self.filtered.most_common()]
         lines.append(f"  used: {self.used}, held out: {self.held_out}")
@@ -117,7 +122,15 @@ def check_row(row: RawRow, config: DatasetConfig) -> Example | UnusableRow:
     if category and _bad_characters(category):
         return UnusableRow(row.where, "control characters", "'category' holds characters that can't be shown")
     input_text = input_text if input_text.strip() else ""
-    return Example(content_id(instruction, input_text, output), instruction, input_text, output, category, config.name, dict(row.extra))
+    return Example(
+        content_id(instruction, input_text, output),
+        instruction,
+        input_text,
+        output,
+        category,
+        config.name,
+        dict(row.extra),
+    )
 
 
 def content_id(instruction: str, input_text: str, output: str, copy: int = 0) -> str:

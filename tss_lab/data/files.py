@@ -48,7 +48,9 @@ def local_path(config: DatasetConfig) -> Path | None:
     """``dataset.path`` where it is on this machine; None where the Hub is meant. Raises DataError for neither."""
     if config.path is None:
         if config.hub_id is None:
-            raise DataError(f"dataset={config.name} needs dataset.path: a file ({', '.join(SUFFIXES)}), a directory, or a Hub id")
+            raise DataError(
+                f"dataset={config.name} needs dataset.path: a file ({', '.join(SUFFIXES)}), a directory, or a Hub id"
+            )
         return None
     path = Path(config.path).expanduser()
     if path.exists():
@@ -68,7 +70,10 @@ def data_files(path: Path, split: str) -> list[Path]:
     found = sorted(
         file
         for file in path.rglob("*")
-        if file.suffix.lower() in SUFFIXES and file.name not in _NOT_DATA and not file.name.startswith(".") and file.is_file()
+        if file.suffix.lower() in SUFFIXES
+        and file.name not in _NOT_DATA
+        and not file.name.startswith(".")
+        and file.is_file()
     )
     if not found:
         raise DataError(f"dataset.path={path} holds no data file; put {', '.join(SUFFIXES)} files there")
@@ -114,7 +119,9 @@ def _json_rows(path: Path) -> Iterator[dict[str, Any] | UnusableRow]:
     if isinstance(content, dict):
         lists = [value for value in content.values() if isinstance(value, list)]
         if len(lists) != 1:
-            raise DataError(f"{path} holds a JSON object, not rows; give a list of objects, or one object a line (.jsonl)")
+            raise DataError(
+                f"{path} holds a JSON object, not rows; give a list of objects, or one object a line (.jsonl)"
+            )
         content = lists[0]
     if not isinstance(content, list):
         raise DataError(f"{path} holds no rows; give a list of objects, or one object a line (.jsonl)")
@@ -142,11 +149,20 @@ def _parsed_lines(lines: Iterable[str], path: Path) -> Iterator[dict[str, Any] |
 
 
 def _not_an_object(path: Path, number: int, row: object) -> UnusableRow:
-    return UnusableRow(f"row {number} of {path.name}", "wrong type", f"it is {_kind(row)}, expected an object with fields")
+    return UnusableRow(
+        f"row {number} of {path.name}", "wrong type", f"it is {_kind(row)}, expected an object with fields"
+    )
 
 
 def _kind(value: object) -> str:
-    names = {"NoneType": "null", "str": "a text", "int": "a number", "float": "a number", "list": "a list", "dict": "an object"}
+    names = {
+        "NoneType": "null",
+        "str": "a text",
+        "int": "a number",
+        "float": "a number",
+        "list": "a list",
+        "dict": "an object",
+    }
     return names.get(type(value).__name__, type(value).__name__)
 
 
@@ -167,7 +183,9 @@ def _csv_rows(path: Path) -> Iterator[dict[str, Any] | UnusableRow]:
                 else:
                     yield row
         except csv.Error as error:
-            raise DataError(f"row {number + 1} of {path} can't be parsed as CSV ({error}); mend it, or give JSON lines") from error
+            raise DataError(
+                f"row {number + 1} of {path} can't be parsed as CSV ({error}); mend it, or give JSON lines"
+            ) from error
 
 
 def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
@@ -191,12 +209,14 @@ def _hub_rows(config: DatasetConfig) -> Iterator[Located]:
         rows = datasets.load_dataset(name, config.subset, split=config.split)
     except (OSError, httpx.HTTPError) as error:
         raise DataError(
-            f"can't read data set {name} from the Hugging Face hub ({type(error).__name__}: {str(error).splitlines()[0]}); "
+            f"can't read data set {name} from the Hugging Face hub ({type(error).__name__}: "
+            f"{str(error).splitlines()[0]}); "
             "check the network and the id, or set dataset.path to a copy on this machine"
         ) from error
     except ValueError as error:
         raise DataError(
-            f"data set {name} can't be loaded as asked: {str(error).splitlines()[0]}; check dataset.subset and dataset.split"
+            f"data set {name} can't be loaded as asked: {str(error).splitlines()[0]}; "
+            "check dataset.subset and dataset.split"
         ) from error
     for number, row in enumerate(rows, start=1):
         yield f"row {number} of {name}", row

@@ -40,10 +40,18 @@ def load_examples(config: DatasetConfig) -> Dataset:
 
     Raises DataError for a bad row (``on_bad_row=fail``), an unreadable source, or one with no usable row.
     """
-    check = DataCheck(config.name, "the package's starter corpus" if config.reader == "starter" and config.path is None else describe_source(config))
+    check = DataCheck(
+        config.name,
+        "the package's starter corpus"
+        if config.reader == "starter" and config.path is None
+        else describe_source(config),
+    )
     examples = list(_checked(config, check))
     if not examples:
-        raise DataError(f"{check.source} has no usable row ({check.rows_read} read, {sum(check.set_aside.values())} set aside); check the file and dataset.fields")
+        raise DataError(
+            f"{check.source} has no usable row ({check.rows_read} read, {sum(check.set_aside.values())} set "
+            "aside); check the file and dataset.fields"
+        )
     check.measure(examples)
     stratify_by = config.stratify_by if config.stratify else ()
     if config.held_out >= len(examples):
@@ -53,7 +61,14 @@ def load_examples(config: DatasetConfig) -> Dataset:
     corpus = [example for example in examples if example.example_id not in taken]
     used = corpus if config.limit is None else draw(corpus, config.limit, config.seed, "limit", stratify_by)
     check.used, check.held_out = len(used), len(held_out)
-    log.info("%d of %d rows of %s pass the data check; %d are used, %d held out", check.kept, check.rows_read, config.name, check.used, check.held_out)
+    log.info(
+        "%d of %d rows of %s pass the data check; %d are used, %d held out",
+        check.kept,
+        check.rows_read,
+        config.name,
+        check.used,
+        check.held_out,
+    )
     return Dataset(used, held_out, corpus, check)
 
 
@@ -78,7 +93,9 @@ def _checked(config: DatasetConfig, check: DataCheck) -> Iterator[Example]:
         copy = copies[example.example_id]
         copies[example.example_id] += 1
         if copy and config.drop_duplicates:
-            check.put_aside(UnusableRow(row.where, "duplicate", "the same instruction, input and output stand in an earlier row"))
+            check.put_aside(
+                UnusableRow(row.where, "duplicate", "the same instruction, input and output stand in an earlier row")
+            )
         elif copy:
             yield replace(example, example_id=content_id(example.instruction, example.input, example.output, copy))
         else:
@@ -92,10 +109,14 @@ def find_reader(name: str) -> Reader:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         raise ConfigError(
-            f"dataset.reader={name} is not there ({error}); take records, natural_instructions, chat or starter, or the dotted path of a function"
+            f"dataset.reader={name} is not there ({error}); "
+            "take records, natural_instructions, chat or starter, or the dotted path of a function"
         ) from error
     reader = getattr(module, function, None)
     if not callable(reader):
-        raise ConfigError(f"dataset.reader={name}: {module_name} has no function {function!r}; name a function that takes a DatasetConfig and yields rows")
+        raise ConfigError(
+            f"dataset.reader={name}: {module_name} has no function {function!r}; "
+            "name a function that takes a DatasetConfig and yields rows"
+        )
     found: Reader = reader
     return found

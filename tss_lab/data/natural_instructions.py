@@ -39,7 +39,10 @@ def _task_file(path: Path, config: DatasetConfig) -> Rows:
     except (OSError, json.JSONDecodeError) as error:
         raise DataError(f"{path} can't be read as a task file: {error}; get it again") from error
     if not isinstance(task, Mapping) or not {"Definition", "Instances", "Categories"} <= set(task):
-        raise DataError(f"{path} is not a task file of Natural Instructions (Definition, Categories and Instances expected); take it out of the directory")
+        raise DataError(
+            f"{path} is not a task file of Natural Instructions (Definition, Categories and Instances expected); "
+            "take it out of the directory"
+        )
     instances: list[Any] = list(task["Instances"])
     category = _first(task["Categories"])
     if reason := _left_out(category, task.get("Output_language"), config):
@@ -55,11 +58,13 @@ def _task_file(path: Path, config: DatasetConfig) -> Rows:
         if not isinstance(instance, Mapping):
             yield UnusableRow(where, "wrong type", "the instance is no object")
             continue
-        yield RawRow(where, definition, instance.get("input", ""), _first(instance.get("output")), category, {"task": path.stem})
+        yield RawRow(
+            where, definition, instance.get("input", ""), _first(instance.get("output")), category, {"task": path.stem}
+        )
 
 
 def _instances(config: DatasetConfig) -> Rows:
-    """Rows of the Hub's form. The cap keeps the first instances of a task whose hash is smallest: two passes would read twice."""
+    """Rows of the Hub's form. With a cap, a task's rows are held until all are known, and then drawn."""
     categories, foreign = _task_table()
     by_task: dict[str, list[RawRow]] = {}
     left_out: Counter[str] = Counter()
@@ -70,7 +75,8 @@ def _instances(config: DatasetConfig) -> Rows:
         absent = [name for name in ("task_name", "definition", "inputs", "targets") if name not in row]
         if absent:
             raise DataError(
-                f"{where} has no field {absent[0]!r}; natural_instructions reads the original task files, or rows with task_name, definition, inputs and targets"
+                f"{where} has no field {absent[0]!r}; natural_instructions reads the original task files, or rows "
+                "with task_name, definition, inputs and targets"
             )
         task = str(row["task_name"])
         number = _task_number(task)
@@ -106,7 +112,12 @@ def _capped(names: list[str], config: DatasetConfig) -> list[int]:
     """Positions of at most ``per_task`` instances, drawn by the seed, in file order."""
     if config.per_task is None or len(names) <= config.per_task:
         return list(range(len(names)))
-    order = sorted(range(len(names)), key=lambda number: hashlib.sha256(f"per task\0{config.seed}\0{names[number]}".encode("utf-8", "surrogatepass")).digest())
+    order = sorted(
+        range(len(names)),
+        key=lambda number: hashlib.sha256(
+            f"per task\0{config.seed}\0{names[number]}".encode("utf-8", "surrogatepass")
+        ).digest(),
+    )
     return sorted(order[: config.per_task])
 
 

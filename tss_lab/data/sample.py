@@ -10,7 +10,9 @@ from tss_lab.errors import ConfigError
 from tss_lab.types import Example
 
 
-def draw(examples: Sequence[Example], count: int, seed: int, purpose: str, stratify_by: Sequence[str] = ()) -> list[Example]:
+def draw(
+    examples: Sequence[Example], count: int, seed: int, purpose: str, stratify_by: Sequence[str] = ()
+) -> list[Example]:
     """``count`` of the examples, in their given order; all where there are no more.
 
     With ``stratify_by`` (``category`` or keys of ``extra``) each stratum gives its share of ``count``,

