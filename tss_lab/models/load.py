@@ -41,6 +41,7 @@ def load_model(
     import torch
     from transformers import AutoModelForCausalLM
 
+    quiet_transformers()
     try:
         model = AutoModelForCausalLM.from_pretrained(
             folder,
@@ -52,6 +53,13 @@ def load_model(
     except (OSError, ValueError) as error:
         raise ModelError(f"can't load a causal language model from {folder}: {error}") from error
     return model.to(device).eval()
+
+
+def quiet_transformers() -> None:
+    """Turns off the bars for single weights and shards: they last a moment and scroll the screen."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
 
 
 def free_memory() -> None:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tss_lab.config import ModelConfig
 from tss_lab.store import fingerprint
-from tss_lab.types import EvaluationResult, HeldOutMeasure
+from tss_lab.types import EvaluationResult, HeldOutMeasure, PromptKind
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
     from tss_lab.models import LocalModel
     from tss_lab.pipeline.steps import Pipeline
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Evaluation:
 
     zero_shot: EvaluationResult | None = None
     tuned: EvaluationResult | None = None
-    held_out: Sequence[HeldOutMeasure] = field(default_factory=tuple)
+    held_out: Sequence[HeldOutMeasure] = ()
 
 
 def evaluate_models(run: Pipeline) -> Evaluation:
@@ -34,40 +34,78 @@ def evaluate_models(run: Pipeline) -> Evaluation:
     from tss_lab.models import resolve_model
 
     config, folder = run.config, run.tuned_folder
-    tuned = folder and resolve_model(ModelConfig(name=config.run_name, path=str(folder)), config.paths.cache)
-    zero_shot = tuned_result = None
+    tuned: _Loadable | None = None
+    if folder is not None:
+        tuned = _Loadable(resolve_model(ModelConfig(name=config.run_name, path=str(folder)), config.paths.cache))
+    results: dict[str, EvaluationResult] = {}
     if config.eval.name != "none":
         if config.eval.baseline or tuned is None:
-            zero_shot = _on_benchmarks(run, run.model, _shared_folder(run))
-            run.book.measure("eval/zero_shot", flat_metrics(zero_shot))
+            # The same for every run of a sweep, so it lies in the store.
+            identity = {"model": run.model.identity(), "eval": config.eval.model_dump(mode="json")}
+            shared = run.store.root / "evaluations" / fingerprint(identity)
+            results["zero_shot"] = _on_benchmarks(run, _Loadable(run.model), shared)
         if tuned is not None:
-            tuned_result = _on_benchmarks(run, tuned, run.book.path / "eval")
-            run.book.measure("eval/tuned", flat_metrics(tuned_result))
-    held_out = _held_out(run, tuned)
+            results["tuned"] = _on_benchmarks(run, tuned, run.book.path / "eval")
+        for name, result in results.items():
+            run.book.measure(f"eval/{name}", flat_metrics(result))
+    held_out = _on_held_out(run, tuned)
     for measure in held_out:
-        run.book.measure(f"held_out/{measure.name}", {
-            "before": measure.before.value, "before_stderr": measure.before.standard_error,
-            **({"after": measure.after.value, "after_stderr": measure.after.standard_error} if measure.after else {}),
-            **({"difference": measure.difference.value, "difference_stderr": measure.difference.standard_error} if measure.difference else {}),
-        })  # fmt: skip
-    return Evaluation(zero_shot, tuned_result, held_out)
+        for when in ("before", "after", "difference"):
+            estimate = getattr(measure, when)
+            if estimate is not None:
+                values = {when: estimate.value, f"{when}_stderr": estimate.standard_error}
+                run.book.measure(f"held_out/{measure.name}", values)
+    return Evaluation(**results, held_out=held_out)
 
 
-def _shared_folder(run: Pipeline) -> Path:
-    """The untuned model's results are the same for every run of a sweep, so they lie in the store."""
-    identity = {"model": run.model.identity(), "eval": run.config.eval.model_dump(mode="json")}
-    return run.store.root / "evaluations" / fingerprint(identity)
+class _Loadable:
+    """A model that is loaded when a measure needs it, and once."""
+
+    def __init__(self, local: LocalModel):
+        self.local = local
+
+    @cached_property
+    def loaded(self) -> PreTrainedModel:
+        import torch
+
+        from tss_lab.models import load_model
+
+        return load_model(self.local.folder, device="cuda" if torch.cuda.is_available() else "cpu")
 
 
-def _on_benchmarks(run: Pipeline, model: LocalModel, output: Path) -> EvaluationResult:
+def _on_benchmarks(run: Pipeline, model: _Loadable, output: Path) -> EvaluationResult:
     from tss_lab.evaluation.results import find_result
 
-    name = fingerprint(model.identity())
+    name = fingerprint(model.local.identity())
     known = find_result(output, run.config.eval, name)
     if known is not None:
         return known
+    from tss_lab.engine.score import score_pairs
     from tss_lab.evaluation.harness import evaluate
     from tss_lab.models import load_tokenizer
 
-    loaded, score = _loaded_scorer(run, model)
-    return evaluate(loaded, load_tokenizer(model.folder), run.config.eval, output, name, score)
+    scorer = partial(score_pairs, model.loaded, scoring=run.config.scoring, progress="evaluating")
+    return evaluate(model.loaded, load_tokenizer(model.local.folder), run.config.eval, output, name, scorer)
+
+
+def _on_held_out(run: Pipeline, tuned: _Loadable | None) -> list[HeldOutMeasure]:
+    """Loss and instruction sensitivity of both models; nothing without held-out examples."""
+    if not run.dataset.held_out:
+        return []
+    from tss_lab.evaluation.heldout import held_out_measures
+    from tss_lab.scoring import to_likelihoods
+
+    kinds = {PromptKind.TRUE} | ({PromptKind.ALTERNATIVE} if run.wants_sensitivity else set())
+    plan = run.plan_of(run.dataset.held_out, frozenset(kinds))
+    before = to_likelihoods(run.pass_over(plan).frame)
+    if tuned is None:
+        return held_out_measures(before)
+    return held_out_measures(before, to_likelihoods(_scored(tuned, plan.pairs, run)))
+
+
+def _scored(model: _Loadable, pairs: Sequence[Any], run: Pipeline) -> Any:
+    from tss_lab.engine.score import score_pairs
+    from tss_lab.scoring.table import stored_rows
+
+    loglik_P, _ = score_pairs(model.loaded, pairs, run.config.scoring, progress="held-out examples")
+    return stored_rows(pairs, loglik_P)

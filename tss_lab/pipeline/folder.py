@@ -23,6 +23,11 @@ log = logging.getLogger(__name__)
 FORMAT_VERSION = 1
 
 
+def finite(values: Mapping[str, float]) -> dict[str, float]:
+    """Without the numbers that JSON has no word for."""
+    return {name: value for name, value in values.items() if math.isfinite(value)}
+
+
 class RunFolder:
     """Collects what a run did and writes it after every step, so that a run that dies leaves its record.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,8 +31,10 @@ def run_report(run: Pipeline) -> RunReport:
         report["set_aside"] = run.set_aside
     if done.get("alternatives"):
         by_example = run.alternatives_of
-        report["alternatives"] = [one for example in run.dataset.examples for one in by_example.get(example.example_id, ())]
-        report["generation"] = run.book.record["alternatives"]["in_words"]
+        report["alternatives"] = [
+            one for example in run.dataset.examples for one in by_example.get(example.example_id, ())
+        ]
+        report["generation"] = _generation_in_words(run.book.record)
     if done.get("likelihood_pass"):
         report["scoring"] = _scoring_facts(run)
         report["likelihoods"] = run.likelihoods
@@ -60,10 +61,42 @@ def run_report(run: Pipeline) -> RunReport:
     )
 
 
+def _generation_in_words(record: dict[str, Any]) -> dict[str, str]:
+    """What the generator did and how good its instructions are, for the page's table."""
+    counts, audit = record["alternatives"]["counts"], record["alternatives"]["audit"]
+    words: dict[str, str] = {}
+    if "parse_rate" in counts:
+        words["Replies in the asked form"] = f"{100 * counts['parse_rate']:.0f} %"
+    if counts.get("filled_from_retrieval"):
+        words["Filled up from retrieval"] = f"{counts['filled_from_retrieval']:,} alternatives"
+    words["Copies of the true instruction"] = (
+        f"{100 * audit['duplicate_share']:.1f} % of {audit['audited_alternatives']:,}"
+    )
+    words["Alternatives that give the output away"] = f"{100 * audit['leak_share']:.1f} %"
+    if "paraphrase_share" in audit:
+        words["Paraphrases of the true instruction"] = f"{100 * audit['paraphrase_share']:.1f} %"
+        words["Mean similarity within an example"] = f"{audit['pair_similarity']:.2f}"
+    halves = record.get("ranking_stability", {}).get("halves")
+    if halves is not None:
+        words["Rankings by two halves of the alternatives agree (Spearman)"] = f"{halves:.2f}"
+    return words
+
+
 def _scoring_facts(run: Pipeline) -> ScoringFacts:
-    """The facts of the likelihood pass that the page knows by name."""
-    noted = run.book.record["likelihoods"]
-    return ScoringFacts(**{one.name: noted[one.name] for one in fields(ScoringFacts) if one.name in noted})
+    done, plan = run.likelihood_pass, run.plan
+    assert done is not None
+    return ScoringFacts(
+        num_pairs=len(plan.pairs),
+        num_from_store=done.num_resumed,
+        num_truncated=plan.num_truncated,
+        num_target_tokens=plan.num_target_tokens,
+        num_tokens_computed=done.num_tokens,
+        teraflop=None if done.flops is None else done.flops / 1e12,
+        merge_rate=plan.merge_rate,
+        self_check_pairs=run.config.scoring.self_check_pairs,
+        self_check_difference=done.self_check_difference,
+        engine=done.engine,
+    )
 
 
 def _training_facts(result: TrainingResult, run: Pipeline) -> TrainingFacts:
@@ -92,14 +125,27 @@ def write_page(run: Pipeline) -> Path:
 
 def finish(run: Pipeline) -> None:
     """Sends the results to the loggers and prints the summary, with the page's path last."""
+    from rich.console import Console
+
     from tss_lab.report.summary import print_summary
-    from tss_lab.tracking.loggers import log_page, log_scores, log_summary
 
     done = vars(run)
-    log_summary(run.loggers, run.book.metrics)
-    if "selected" in done:
-        log_scores(run.loggers, run.selection)
     page = done.get("report")
+    if "loggers" in done or run.config.logger.kind != "csv":  # the run's folder holds what a CSV logger would
+        _send_to_loggers(run, page)
+    console = Console(soft_wrap=True)
+    if run.stages == ["dataset"]:
+        console.print(run.dataset.check.summary(), markup=False, highlight=False)
+    else:
+        print_summary(run_report(run), console)
+    console.print(f"page: {page}" if page else f"results: {run.book.path}", highlight=False)
+
+
+def _send_to_loggers(run: Pipeline, page: Path | None) -> None:
+    from tss_lab.tracking.loggers import log_page, log_scores, log_summary
+
+    log_summary(run.loggers, run.book.metrics)
+    if "selected" in vars(run):
+        log_scores(run.loggers, run.selection)
     if page:
         log_page(run.loggers, page)
-    print_summary(run_report(run), page or run.book.path)

@@ -19,7 +19,7 @@ from tss_lab.config import STAGES, RunConfig, Stage
 from tss_lab.errors import DataError
 from tss_lab.methods import Method, WeightStatistics, build_method, select
 from tss_lab.pipeline.evaluate import Evaluation, evaluate_models
-from tss_lab.pipeline.folder import RunFolder
+from tss_lab.pipeline.folder import RunFolder, finite
 from tss_lab.pipeline.outputs import write_scores, write_selected
 from tss_lab.pipeline.page import finish, write_page
 from tss_lab.store import Store
@@ -83,31 +83,36 @@ class Pipeline:
         wanted = self._examples_that_need_alternatives
         if not wanted:
             return None
-        from tss_lab.alternatives import make_alternatives
+        from tss_lab.alternatives import audit, make_alternatives
 
         config = self.config
         with self.book.timed("alternatives"):
             made = make_alternatives(
-                wanted, self.dataset.corpus, config.alternatives, config.generator, self.store, config.paths.cache,
-                config.seed, may_generate="alternatives" in config.stages,
-            )  # fmt: skip
-        self.book.note(alternatives=made.as_dict())
-        self.book.measure("alternatives", made.counts)
+                wanted, self.dataset.corpus, config.alternatives, config.generator, self.store, config.paths.cache
+            )
+            quality = audit(wanted, made.by_example, config.alternatives, self.store, config.paths.cache)
+        self.book.note(
+            alternatives={
+                "counts": made.counts,
+                "audit": quality,
+                "fingerprints": made.fingerprints,
+                "prompt_example": made.prompt_example,
+            }
+        )
+        self.book.measure("alternatives", {**made.counts, **quality})
         return made
 
     @cached_property
     def _examples_that_need_alternatives(self) -> list[Example]:
         for_scores = PromptKind.ALTERNATIVE in self.method.needs or self.stages[-1] == "alternatives"
-        return (self.dataset.examples if for_scores else []) + (
-            self.dataset.held_out if self._wants_sensitivity else []
-        )
+        return (self.dataset.examples if for_scores else []) + (self.dataset.held_out if self.wants_sensitivity else [])
 
     @property
     def alternatives_of(self) -> Mapping[str, Sequence[Alternative]]:
         return self.alternatives.by_example if self.alternatives else {}
 
     @cached_property
-    def _wants_sensitivity(self) -> bool:
+    def wants_sensitivity(self) -> bool:
         later = {"sft", "evaluation", "report"} & set(self.stages)
         return bool(later and self.dataset.held_out and self.config.eval.held_out_sensitivity)
 
@@ -136,15 +141,15 @@ class Pipeline:
     @cached_property
     def plan(self) -> Plan:
         """The (prompt, target) pairs that the method is made of."""
-        return self._plan(self.dataset.examples, self.method.needs)
+        return self.plan_of(self.dataset.examples, self.method.needs)
 
-    def _plan(self, examples: Sequence[Example], kinds: frozenset[PromptKind]) -> Plan:
+    def plan_of(self, examples: Sequence[Example], kinds: frozenset[PromptKind]) -> Plan:
         from tss_lab.scoring import plan_pairs
 
         context = getattr(self.method, "direct_context", "bos")
         return plan_pairs(examples, self.alternatives_of, kinds, self.encoder, context)
 
-    def _pass_over(self, plan: Plan) -> LikelihoodRun:
+    def pass_over(self, plan: Plan) -> LikelihoodRun:
         """Likelihoods of a plan's pairs under the frozen model, from the store or computed into it."""
         from tss_lab.scoring import compute_likelihoods
 
@@ -162,7 +167,7 @@ class Pipeline:
         from tss_lab.scoring import write_table
 
         with self.book.timed("likelihoods"):
-            done = self._pass_over(self.plan)
+            done = self.pass_over(self.plan)
         if self.book.is_writer:
             write_table(done.frame, self.book.path / "likelihoods.parquet")
         self.book.note(likelihoods={**done.as_dict(), **self.plan.as_dict()})
@@ -194,17 +199,17 @@ class Pipeline:
         score_N = self.method.score(self.likelihoods, self.config.seed)
         if not np.all(np.isfinite(score_N)):
             raise DataError(
-                f"{int(np.sum(~np.isfinite(score_N)))} scores are not finite; the likelihood table is damaged, run again with a fresh paths.store"
+                f"{int(np.sum(~np.isfinite(score_N)))} scores are not finite; the likelihood table is damaged, "
+                "run again with a fresh paths.store"
             )
-        self.book.measure(
-            "scores",
-            {
-                "mean": float(score_N.mean()),
-                "std": float(score_N.std()),
-                "min": float(score_N.min()),
-                "max": float(score_N.max()),
-            },
-        )
+        spread = {"mean": score_N.mean(), "std": score_N.std(), "min": score_N.min(), "max": score_N.max()}
+        self.book.measure("scores", {name: float(value) for name, value in spread.items()})
+        if PromptKind.ALTERNATIVE in self.method.needs:
+            from tss_lab.alternatives import ranking_stability
+
+            stability = ranking_stability(self.likelihoods, lambda table: self.method.score(table, self.config.seed))
+            self.book.note(ranking_stability=finite(stability))
+            self.book.measure("scores/stability", stability)
         return score_N
 
     @cached_property
