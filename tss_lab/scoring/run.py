@@ -9,6 +9,7 @@ import logging
 import os
 import sys
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -178,7 +179,11 @@ def _computed(
         enable_model_summary=False,
         use_distributed_sampler=False,
     )
-    runner.predict(module, return_predictions=False)
+    with warnings.catch_warnings():
+        # A batch is a pack of indices already; Lightning looks for a sampler and says that it found none.
+        warnings.filterwarnings("ignore", message="Couldn't infer the batch indices")
+        warnings.filterwarnings("ignore", message=".*does not have many workers")
+        runner.predict(module, return_predictions=False)
     runner.strategy.barrier()  # a rank without a pack is here at once; the table is whole when all are
     if module.due and scoring.dtype != "float32" and runner.is_global_zero:
         module.float32_rank_correlation = _against_float32(artifact, module)

@@ -10,7 +10,7 @@ import polars as pl
 
 from tss_lab.errors import ArtifactError
 from tss_lab.store import write_atomic
-from tss_lab.types import Likelihoods, PromptKind, TokenPair
+from tss_lab.types import FloatArray, Likelihoods, PromptKind, TokenPair
 
 COLUMNS = {
     "example_id": pl.String,
@@ -24,7 +24,7 @@ COLUMNS = {
 """The public columns of a run's table, in order."""
 
 
-def stored_rows(pairs: Sequence[TokenPair], loglik_P: Sequence[float]) -> pl.DataFrame:
+def stored_rows(pairs: Sequence[TokenPair], loglik_P: Sequence[float] | FloatArray) -> pl.DataFrame:
     """Rows of the store: ``pair_id`` and the public columns, labelled as the pair was first asked for."""
     labels = labelled(pairs)
     return labels.with_columns(pl.Series("loglik", loglik_P, dtype=pl.Float64)).select("pair_id", *COLUMNS)
@@ -52,7 +52,7 @@ def write_table(frame: pl.DataFrame, path: Path) -> None:
     import io
 
     buffer = io.BytesIO()
-    frame.select(COLUMNS).write_parquet(buffer)
+    frame.select(list(COLUMNS)).write_parquet(buffer)
     write_atomic(path, buffer.getvalue())
 
 
@@ -61,7 +61,7 @@ def to_likelihoods(frame: pl.DataFrame) -> Likelihoods:
 
     Raises ArtifactError when an example has a row twice, or targets of different lengths.
     """
-    frame = frame.select(COLUMNS)
+    frame = frame.select(list(COLUMNS))
     examples = frame.select(pl.col("example_id").unique(maintain_order=True)).with_row_index("row")
     rows = frame.join(examples, on="example_id", how="left")
     keys = rows.select("row", "prompt_kind", "alternative_index")

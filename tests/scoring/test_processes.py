@@ -1,0 +1,72 @@
+"""Passes that are killed, that run side by side, and that run on two devices."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from tests.scoring.conftest import Bench
+from tests.scoring.pass_process import NUM_EXAMPLES
+
+ROOT = Path(__file__).resolve().parents[2]
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+
+
+def started(*arguments: object, launcher: tuple[str, ...] = ("-m",)) -> subprocess.Popen[str]:
+    command = [sys.executable, *launcher, "tests.scoring.pass_process", *map(str, arguments)]
+    return subprocess.Popen(
+        command, cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def printed(process: subprocess.Popen[str]) -> list:
+    out, err = process.communicate(timeout=240)
+    assert process.returncode == 0, err[-3000:]
+    return [json.loads(line) for line in out.splitlines() if line.startswith(("{", "["))]
+
+
+def table(scratch: Path) -> pl.DataFrame:
+    return pl.read_parquet(list(scratch.glob("store/likelihoods/*/part-*.parquet"))).sort("pair_id")
+
+
+@pytest.fixture(scope="module")
+def unbroken(tiny_model_folder, tmp_path_factory) -> pl.DataFrame:
+    scratch = tmp_path_factory.mktemp("unbroken")
+    bench = Bench(tiny_model_folder("llama"), scratch)
+    bench.run(bench.plan(NUM_EXAMPLES))
+    return table(scratch)
+
+
+def assert_same(found: pl.DataFrame, expected: pl.DataFrame) -> None:
+    """No pair twice, none missing, and the same numbers."""
+    assert found["pair_id"].to_list() == expected["pair_id"].to_list()
+    assert np.abs(found["loglik"].to_numpy() - expected["loglik"].to_numpy()).max() < 1e-4
+
+
+def test_killed_at_random_moments_the_table_equals_an_unbroken_one(tiny_model_folder, unbroken, tmp_path):
+    [shards] = printed(started("kill", tiny_model_folder("llama"), tmp_path, 6))
+    assert shards[0] < shards[-2] < shards[-1]  # the kills came in the middle of the work
+    assert_same(table(tmp_path), unbroken)
+
+
+def test_two_processes_on_one_store_share_the_work(tiny_model_folder, unbroken, tmp_path):
+    [computed] = printed(started("both", tiny_model_folder("llama"), tmp_path, 2))
+    assert sum(computed) == len(unbroken)
+    assert_same(table(tmp_path), unbroken)
+
+
+def test_two_devices_compute_each_pair_exactly_once(tiny_model_folder, unbroken, tmp_path):
+    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m")
+    counts = printed(started("pass", tiny_model_folder("llama"), tmp_path, 2, launcher=torchrun))
+    assert len(counts) == 2
+    assert all(count["forwards"] > 0 for count in counts)
+    assert_same(table(tmp_path), unbroken)
+    bench = Bench(tiny_model_folder("llama"), tmp_path)
+    assert bench.run(bench.plan(NUM_EXAMPLES)).num_computed == 0
