@@ -37,6 +37,8 @@ def source_rows(config: DatasetConfig) -> Iterator[Located]:
 
 def describe_source(config: DatasetConfig) -> str:
     """The source in words, for the data check."""
+    if config.path is None and config.hub_id is None:
+        return "the package's starter corpus" if config.reader == "starter" else f"what {config.reader} reads"
     local = local_path(config)
     if local is not None:
         return str(local)

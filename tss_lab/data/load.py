@@ -40,12 +40,7 @@ def load_examples(config: DatasetConfig) -> Dataset:
 
     Raises DataError for a bad row (``on_bad_row=fail``), an unreadable source, or one with no usable row.
     """
-    check = DataCheck(
-        config.name,
-        "the package's starter corpus"
-        if config.reader == "starter" and config.path is None
-        else describe_source(config),
-    )
+    check = DataCheck(config.name, describe_source(config))
     examples = list(_checked(config, check))
     if not examples:
         raise DataError(

@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ def _task_file(path: Path, config: DatasetConfig) -> Rows:
 
 def _instances(config: DatasetConfig) -> Rows:
     """Rows of the Hub's form. With a cap, a task's rows are held until all are known, and then drawn."""
-    categories, foreign = _task_table()
+    table = _task_table()
     by_task: dict[str, list[RawRow]] = {}
     left_out: Counter[str] = Counter()
     for where, row in source_rows(config):
@@ -79,10 +80,8 @@ def _instances(config: DatasetConfig) -> Rows:
                 "with task_name, definition, inputs and targets"
             )
         task = str(row["task_name"])
-        number = _task_number(task)
-        category = str(row["category"]) if row.get("category") else categories.get(number)
-        language = None if number not in foreign else ["other"]
-        if reason := _left_out(category, language, config):
+        category = str(row["category"]) if row.get("category") else table.category(task)
+        if reason := _left_out(category, table.languages(task), config):
             left_out[reason] += 1
             continue
         raw = RawRow(where, row["definition"], row["inputs"], _first(row["targets"]), category, {"task": task})
@@ -132,13 +131,27 @@ def _get(instance: object, key: str, default: object) -> object:
     return instance.get(key, default) if isinstance(instance, Mapping) else default
 
 
-def _task_number(task: str) -> int:
+@dataclass(frozen=True)
+class _TaskTable:
+    """Category and output language of the tasks in the paper's 20 categories, by name or number."""
+
+    by_number: dict[int, str]
+    by_name: dict[str, str]
+    not_english: frozenset[int]
+
+    def category(self, task: str) -> str | None:
+        return self.by_name.get(task) or self.by_number.get(_number(task))
+
+    def languages(self, task: str) -> list[str]:
+        return ["other"] if _number(task) in self.not_english else []
+
+
+def _task_table() -> _TaskTable:
+    content = json.loads((Path(__file__).parent / "natural_instructions_tasks.json").read_text(encoding="utf-8"))
+    by_number = {number: category for category, numbers in content["categories"].items() for number in numbers}
+    return _TaskTable(by_number, content["by_name"], frozenset(content["output_not_english"]))
+
+
+def _number(task: str) -> int:
     digits = task.removeprefix("task").split("_")[0]
     return int(digits) if digits.isdigit() else -1
-
-
-def _task_table() -> tuple[dict[int, str], set[int]]:
-    """Category of each task by number, and the tasks whose output isn't in English."""
-    content = json.loads((Path(__file__).parent / "natural_instructions_tasks.json").read_text(encoding="utf-8"))
-    categories = {number: category for category, numbers in content["categories"].items() for number in numbers}
-    return categories, set(content["output_not_english"])
