@@ -136,7 +136,7 @@ class PromptEncoder:
             [{"role": "user", "content": text}], tokenize=False, add_generation_prompt=True
         )
         bos = self.tokenizer.bos_token
-        return rendered.removeprefix(bos) if bos and self.bos_ids else rendered
+        return str(rendered.removeprefix(bos) if bos and self.bos_ids else rendered)
 
     def prompt_ids(self, instruction: str, input_text: str) -> list[int]:
         """``[BOS] + encode(prompt)``; BOS only where the tokenizer begins sequences with it."""

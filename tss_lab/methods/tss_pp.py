@@ -24,7 +24,7 @@ def infonce_specificity(true_N: FloatArray, hard_NM: FloatArray, temperature: fl
         raise ValueError(f"temperature must be above 0, got {temperature}")
     contrast_NM = (hard_NM - true_N[:, None]) / temperature
     zero_N1 = np.zeros((len(true_N), 1))
-    return -np.logaddexp.reduce(np.concatenate([zero_N1, contrast_NM], axis=1), axis=1)
+    return np.asarray(-np.logaddexp.reduce(np.concatenate([zero_N1, contrast_NM], axis=1), axis=1))
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from tss_lab.models import LocalModel
     from tss_lab.prompts import PromptEncoder
     from tss_lab.scoring import LikelihoodRun, Plan
+    from tss_lab.scoring.plan import IfdContext
     from tss_lab.sft.fit import TrainingResult
 
 log = logging.getLogger(__name__)
@@ -146,7 +147,7 @@ class Pipeline:
     def plan_of(self, examples: Sequence[Example], kinds: frozenset[PromptKind]) -> Plan:
         from tss_lab.scoring import plan_pairs
 
-        context = getattr(self.method, "direct_context", "bos")
+        context: IfdContext = getattr(self.method, "direct_context", "bos")
         return plan_pairs(examples, self.alternatives_of, kinds, self.encoder, context)
 
     def pass_over(self, plan: Plan) -> LikelihoodRun:
@@ -274,7 +275,8 @@ class Pipeline:
         with self.book.timed("sft"):
             result = fine_tune(
                 [by_id[str(selection.example_id_N[n])] for n in kept], selection.weight_N[kept], self.dataset.held_out,
-                self.model, self.encoder, config.sft, config.trainer, config.seed, self.book.path, self.loggers, identity,
+                self.model, self.encoder, config.sft, config.trainer, config.seed, self.book.path, self.loggers,
+                identity,
                 card=self._card(), clipped_share=weights.clipped_share, steps_fraction=config.rho if whole else 1.0,
             )  # fmt: skip
         self.book.measure("", result.metrics)

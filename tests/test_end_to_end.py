@@ -1,0 +1,150 @@
+"""The command line from data to page, on a tiny model with replayed alternatives, for every method."""
+
+import json
+import sys
+
+import numpy as np
+import polars as pl
+import pytest
+import yaml
+
+from tss_lab.__main__ import main
+
+METHODS = ("full", "random", "ppl", "ifd", "tss", "tss_exp", "tss_pp", "tss_pp_exp")
+WORDS = ["red", "green", "blue", "cat", "mat", "Rome", "Italy", "task", "text", "one", "three", "list"]
+
+
+def corpus(folder):
+    """24 rows, one of them with markup, and three alternatives for each."""
+    rows = [
+        {"instruction": f"Name the {WORDS[n % 12]} {n}.", "input": WORDS[n % 5] if n % 3 else "",
+         "output": f"{WORDS[(n * 5) % 12]} {WORDS[(n * 7) % 12]}", "kind": f"kind {n % 3}"}
+        for n in range(24)
+    ]  # fmt: skip
+    rows[3]["output"] = "<script>alert(1)</script> & red"
+    alternatives = [
+        {**{key: row[key] for key in ("instruction", "input")},
+         "alternatives": [f"List {WORDS[(n + k) % 12]} {k}." for k in range(3)]}
+        for n, row in enumerate(rows)
+    ]  # fmt: skip
+    for name, lines in (("rows", rows), ("alternatives", alternatives)):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, tiny_llama_folder):
+    folder = tmp_path_factory.mktemp("lab")
+    corpus(folder)
+    (folder / "model").symlink_to(tiny_llama_folder)
+    return folder
+
+
+def overrides(place, *more):
+    return [
+        "dataset=jsonl", f"dataset.path={place}/rows.jsonl", "dataset.fields.category=kind", "dataset.held_out=4",
+        f"model.path={place}/model", "generator=replay", f"generator.path={place}/alternatives.jsonl",
+        "alternatives.k=3", "sft=quickstart", "sft.epochs=1", "eval=none", "scoring.self_check_pairs=2",
+        f"paths.store={place}/store", f"paths.runs={place}/runs", *more,
+    ]  # fmt: skip
+
+
+def command(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["tss_lab", *arguments])
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    main()
+
+
+def newest(place, method):
+    return max((place / "runs").glob(f"*-{method}-*"), key=lambda folder: folder.stat().st_mtime)
+
+
+def test_a_sweep_over_all_methods_scores_each_pair_once(place, monkeypatch):
+    """Eight methods, one store: no pair stands in it twice, and every run leaves all of its files."""
+    command(monkeypatch, "-m", *overrides(place, "rho=0.5", f"method={','.join(METHODS)}", "stages=[dataset,alternatives,likelihoods,scores,selection,report]"))
+    stored = pl.read_parquet(list((place / "store" / "likelihoods").glob("*/part-*.parquet")))
+    assert stored["pair_id"].is_unique().all()
+    # 20 examples, each under 1 + 3 prompts and unconditionally.
+    kinds = dict(stored.group_by("prompt_kind").len().iter_rows())
+    assert kinds["true"] == 20
+    assert kinds["unconditional"] <= 20  # equal outputs share one
+    for method in METHODS:
+        run = newest(place, method)
+        scores = pl.read_parquet(run / "scores.parquet")
+        assert scores.columns == ["example_id", "score", "rank", "kept", "weight"]
+        assert scores["kept"].sum() == (20 if method == "full" else 10)
+        assert scores.filter("kept")["weight"].mean() == pytest.approx(1.0)
+        selected = [json.loads(line) for line in (run / "selected.jsonl").read_text(encoding="utf-8").splitlines()]
+        assert [row["example_id"] for row in selected] == scores.filter("kept").sort("rank")["example_id"].to_list()
+        assert set(selected[0]) == {"instruction", "input", "output", "weight", "score", "example_id"}
+        assert json.loads((run / "run.json").read_text(encoding="utf-8"))["status"] == "finished"
+        assert yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))["method"]["name"] == method
+
+
+def test_scores_are_the_formula_of_the_runs_own_table(place, monkeypatch):
+    """Eq. 1 recomputed with numpy from the likelihoods that the run wrote."""
+    command(monkeypatch, *overrides(place, "method=tss", "stages=[scores,selection]"))
+    run = newest(place, "tss")
+    table = pl.read_parquet(run / "likelihoods.parquet")
+    assert table.columns == ["example_id", "prompt_kind", "alternative_index", "loglik", "n_target_tokens", "n_prompt_tokens", "truncated"]
+    score = dict(pl.read_parquet(run / "scores.parquet").select("example_id", "score").iter_rows())
+    for (example_id,), rows in table.group_by("example_id"):
+        true = rows.filter(pl.col("prompt_kind") == "true")["loglik"].item()
+        others = rows.filter(pl.col("prompt_kind") == "alternative")["loglik"].to_numpy()
+        assert score[example_id] == pytest.approx(true - np.log(np.mean(np.exp(others))), abs=1e-9)
+
+
+def test_from_data_to_page(place, monkeypatch, capsys):
+    """Tuning, evaluation on demonstration items, held-out measures, page; then again from what is there."""
+    settings = overrides(place, "method=tss_pp_exp", "rho=0.5", "eval=mini", "eval.limit=3", "run_name=whole")
+    command(monkeypatch, *settings)
+    run = place / "runs" / "whole"
+    metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+    for name in ("sft/loss_last", "eval/zero_shot/sum", "eval/tuned/sum", "held_out/sensitivity/difference", "held_out/nll/after"):
+        assert name in metrics
+    page = (run / "report" / "index.html").read_text(encoding="utf-8")
+    assert "<script>alert" not in page
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert "demonstration items" in page
+    assert "page:" in capsys.readouterr().out
+    weights = sorted((run / "model").glob("*.safetensors"))
+    assert weights
+    before = [path.stat().st_mtime_ns for path in weights]
+    command(monkeypatch, *settings)
+    assert [path.stat().st_mtime_ns for path in weights] == before
+
+
+WRONG = [
+    (["stages=[selection]", "scoring.max_length=77"], "add likelihoods to stages"),
+    (["dataset.fields.output=answer"], "answer"),
+    (["generator.path=nowhere.jsonl"], "nowhere.jsonl"),
+    (["trainer=gpu"], "gpu"),
+    (["eval=paper", "eval.mirror=nowhere"], "nowhere"),
+]
+
+
+@pytest.mark.parametrize(("more", "said"), WRONG, ids=[words[0][0] for words in WRONG])
+def test_what_cannot_run_says_why(place, monkeypatch, capsys, more, said):
+    with pytest.raises(SystemExit) as stopped:
+        command(monkeypatch, *overrides(place, "run_name=wrong", *more))
+    error = capsys.readouterr().err
+    assert stopped.value.code == 2
+    assert said in error.strip().splitlines()[-1]
+    assert "Traceback" not in error
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ('{"instruction": "Do.", "input": "x"}', "output"),
+        ('{"instruction": "Do.", "input": "x", "output": 7}', "output"),
+        ("", "no usable row"),
+    ],
+    ids=["no output", "wrong type", "empty"],
+)
+def test_bad_rows_are_named(place, monkeypatch, capsys, tmp_path, row, said):
+    (tmp_path / "bad.jsonl").write_text(row and row + "\n", encoding="utf-8")
+    with pytest.raises(SystemExit) as stopped:
+        command(monkeypatch, *overrides(place, f"dataset.path={tmp_path}/bad.jsonl", "dataset.fields.category=null", "run_name=wrong"))
+    assert stopped.value.code == 2
+    assert said in capsys.readouterr().err
