@@ -111,7 +111,8 @@ def test_help_loads_no_heavy_library():
     """--help and a bad config answer at once: neither torch nor transformers is imported on the way."""
     script = (
         "import sys, tss_lab.__main__, tss_lab.pipeline;"
-        "print([m for m in ('torch', 'transformers', 'lm_eval', 'wandb', 'datasets', 'pytorch_lightning') if m in sys.modules])"
+        "heavy = ('torch', 'transformers', 'lm_eval', 'wandb', 'datasets', 'pytorch_lightning');"
+        "print([name for name in heavy if name in sys.modules])"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=Path(__file__).parent.parent

@@ -1,7 +1,10 @@
 """The command line from data to page, on a tiny model with replayed alternatives, for every method."""
 
 import json
+import re
+import runpy
 import sys
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -61,7 +64,16 @@ def newest(place, method):
 
 def test_a_sweep_over_all_methods_scores_each_pair_once(place, monkeypatch):
     """Eight methods, one store: no pair stands in it twice, and every run leaves all of its files."""
-    command(monkeypatch, "-m", *overrides(place, "rho=0.5", f"method={','.join(METHODS)}", "stages=[dataset,alternatives,likelihoods,scores,selection,report]"))
+    command(
+        monkeypatch,
+        "-m",
+        *overrides(
+            place,
+            "rho=0.5",
+            f"method={','.join(METHODS)}",
+            "stages=[dataset,alternatives,likelihoods,scores,selection,report]",
+        ),
+    )
     stored = pl.read_parquet(list((place / "store" / "likelihoods").glob("*/part-*.parquet")))
     assert stored["pair_id"].is_unique().all()
     # 20 examples, each under 1 + 3 prompts and unconditionally.
@@ -86,7 +98,15 @@ def test_scores_are_the_formula_of_the_runs_own_table(place, monkeypatch):
     command(monkeypatch, *overrides(place, "method=tss", "stages=[scores,selection]"))
     run = newest(place, "tss")
     table = pl.read_parquet(run / "likelihoods.parquet")
-    assert table.columns == ["example_id", "prompt_kind", "alternative_index", "loglik", "n_target_tokens", "n_prompt_tokens", "truncated"]
+    assert table.columns == [
+        "example_id",
+        "prompt_kind",
+        "alternative_index",
+        "loglik",
+        "n_target_tokens",
+        "n_prompt_tokens",
+        "truncated",
+    ]
     score = dict(pl.read_parquet(run / "scores.parquet").select("example_id", "score").iter_rows())
     for (example_id,), rows in table.group_by("example_id"):
         true = rows.filter(pl.col("prompt_kind") == "true")["loglik"].item()
@@ -100,7 +120,13 @@ def test_from_data_to_page(place, monkeypatch, capsys):
     command(monkeypatch, *settings)
     run = place / "runs" / "whole"
     metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
-    for name in ("sft/loss_last", "eval/zero_shot/sum", "eval/tuned/sum", "held_out/sensitivity/difference", "held_out/nll/after"):
+    for name in (
+        "sft/loss_last",
+        "eval/zero_shot/sum",
+        "eval/tuned/sum",
+        "held_out/sensitivity/difference",
+        "held_out/nll/after",
+    ):
         assert name in metrics
     page = (run / "report" / "index.html").read_text(encoding="utf-8")
     assert "<script>alert" not in page
@@ -115,7 +141,8 @@ def test_from_data_to_page(place, monkeypatch, capsys):
 
 
 WRONG = [
-    (["stages=[selection]", "scoring.max_length=77"], "add likelihoods to stages"),
+    (["stages=[selection]", "scoring.max_length=77"], "add alternatives to stages"),
+    (["stages=[alternatives,selection]", "scoring.max_length=77"], "add likelihoods to stages"),
     (["dataset.fields.output=answer"], "answer"),
     (["generator.path=nowhere.jsonl"], "nowhere.jsonl"),
     (["trainer=gpu"], "gpu"),
@@ -145,6 +172,34 @@ def test_what_cannot_run_says_why(place, monkeypatch, capsys, more, said):
 def test_bad_rows_are_named(place, monkeypatch, capsys, tmp_path, row, said):
     (tmp_path / "bad.jsonl").write_text(row and row + "\n", encoding="utf-8")
     with pytest.raises(SystemExit) as stopped:
-        command(monkeypatch, *overrides(place, f"dataset.path={tmp_path}/bad.jsonl", "dataset.fields.category=null", "run_name=wrong"))
+        command(
+            monkeypatch,
+            *overrides(place, f"dataset.path={tmp_path}/bad.jsonl", "dataset.fields.category=null", "run_name=wrong"),
+        )
     assert stopped.value.code == 2
     assert said in capsys.readouterr().err
+
+
+def test_the_documented_method_of_ones_own(place, monkeypatch, tmp_path):
+    """The class and the yaml of docs/own_data_and_models.md, outside the package, with nothing else to do."""
+    text = (Path(__file__).parent.parent / "docs" / "own_data_and_models.md").read_text(encoding="utf-8")
+    blocks = dict(re.findall(r"```(python|yaml)\n(.*?)```", text, re.DOTALL))
+    (tmp_path / "my_methods").mkdir()
+    (tmp_path / "my_methods" / "margin.py").write_text(blocks["python"], encoding="utf-8")
+    (tmp_path / "method").mkdir()
+    (tmp_path / "method" / "margin.yaml").write_text(blocks["yaml"], encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    stages = "stages=[dataset,alternatives,likelihoods,scores,selection]"
+    command(monkeypatch, "--config-dir", str(tmp_path), *overrides(place, "method=margin", "rho=0.5", stages))
+    assert pl.read_parquet(newest(place, "margin") / "scores.parquet")["score"].n_unique() > 10
+
+
+def test_the_notebook_reads_a_run(place, monkeypatch, capsys):
+    command(
+        monkeypatch,
+        *overrides(place, "method=tss", "run_name=noted", "stages=[dataset,alternatives,likelihoods,scores,selection]"),
+    )
+    notebook = Path(__file__).parent.parent / "notebooks" / "read_a_run.py"
+    monkeypatch.setattr(sys, "argv", [str(notebook), str(place / "runs" / "noted")])
+    runpy.run_path(str(notebook))
+    assert "selection/kept" in capsys.readouterr().out

@@ -13,7 +13,10 @@ TEXT = [
     "Below is an instruction that describes a task. ### Response:\n",
     "the cat sat on the mat and looked at the dog",
 ]
-CHAT = "{{ bos_token }}{% for m in messages %}<u>{{ m['content'] }}</u>{% endfor %}{% if add_generation_prompt %}<a>{% endif %}"
+CHAT = (
+    "{{ bos_token }}{% for m in messages %}<u>{{ m['content'] }}</u>{% endfor %}"
+    "{% if add_generation_prompt %}<a>{% endif %}"
+)
 
 
 def byte_tokenizer(bos: bool) -> PreTrainedTokenizerFast:

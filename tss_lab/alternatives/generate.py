@@ -18,7 +18,7 @@ import polars as pl
 
 from tss_lab.alternatives.asking import Asking, Round, StoredReply
 from tss_lab.alternatives.generator import Generator, Reply
-from tss_lab.errors import GeneratorError
+from tss_lab.errors import ArtifactError, GeneratorError
 from tss_lab.provenance import versions
 from tss_lab.store import Artifact, Store
 from tss_lab.types import Example
@@ -50,13 +50,29 @@ class Generated:
     counts: dict[str, Any] = field(default_factory=dict)
 
 
-def generate(examples: Sequence[Example], k: int, asking: Asking, generator: Generator, store: Store) -> Generated:
-    """K clean alternatives for each example, as far as the generator's tries go; only what is missing is asked."""
+def generate(
+    examples: Sequence[Example],
+    k: int,
+    asking: Asking,
+    generator: Generator,
+    store: Store,
+    *,
+    may_generate: bool = True,
+) -> Generated:
+    """K clean alternatives for each example, as far as the generator's tries go; only what is missing is asked.
+
+    Raises ArtifactError when something is missing and ``may_generate`` is false.
+    """
     identity = {"source": "generated", "generator": generator.identity(), "asking": asking.identity()}
     replies_artifact = store.artifact("replies", identity)
     table = store.artifact("alternatives", identity)
     replies = _read_replies(replies_artifact, examples)
     resumed = sum(not asking.next_round(example, replies[example.example_id], k) for example in examples)
+    if resumed < len(examples) and not may_generate:
+        raise ArtifactError(
+            f"{len(examples) - resumed} of {len(examples)} examples have no alternatives in {table.folder} yet; "
+            "add alternatives to stages"
+        )
     before = sum(len(_accepted(example, replies, asking)) for example in examples)
     prompt_example = generator.render(_first_request(examples[0], k, asking))
     started = time.monotonic()

@@ -57,18 +57,21 @@ def make_alternatives(
     generator: GeneratorConfig,
     store: Store,
     cache: Path,
+    *,
+    may_generate: bool = True,
 ) -> AlternativesRun:
     """K alternatives of each kind asked for, from the store where they are there.
 
     Retrieved ones come from ``corpus_examples``' instructions. Generated ones that are too few are filled up
-    with retrieved ones (``alternatives=generated``). Raises DataError when no example gets any.
+    with retrieved ones (``alternatives=generated``). Raises DataError when no example gets any,
+    and ArtifactError when generated ones are missing and ``may_generate`` is false.
     """
     if not examples:
         raise DataError("there are no examples to find alternatives for; check dataset.path and dataset.limit")
     parts = _Parts()
     embedder: Embedder | None = None
     if config.kind in ("generated", "mixed"):
-        _generate(examples, config, generator, store, cache, parts)
+        _generate(examples, config, generator, store, cache, parts, may_generate)
     short = [example for example in examples if len(parts.generated.get(example.example_id, [])) < config.k]
     wanted = list(examples) if config.kind in ("retrieved", "mixed") else short
     if wanted:
@@ -89,10 +92,11 @@ def _generate(
     store: Store,
     cache: Path,
     parts: _Parts,
+    may_generate: bool,
 ) -> None:
-    made: Generated = generate(
-        examples, config.k, Asking(generator, config.max_words), make_generator(generator, cache), store
-    )
+    asking = Asking(generator, config.max_words)
+    writer = make_generator(generator, cache)
+    made: Generated = generate(examples, config.k, asking, writer, store, may_generate=may_generate)
     parts.generated = {name: found[: config.k] for name, found in made.by_example.items()}
     parts.fingerprints["generated"] = made.fingerprint
     parts.prompt_example = made.prompt_example

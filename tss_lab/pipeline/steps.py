@@ -89,8 +89,9 @@ class Pipeline:
         config = self.config
         with self.book.timed("alternatives"):
             made = make_alternatives(
-                wanted, self.dataset.corpus, config.alternatives, config.generator, self.store, config.paths.cache
-            )
+                wanted, self.dataset.corpus, config.alternatives, config.generator, self.store, config.paths.cache,
+                may_generate="alternatives" in self.stages,
+            )  # fmt: skip
             quality = audit(wanted, made.by_example, config.alternatives, self.store, config.paths.cache)
         self.book.note(
             alternatives={
