@@ -43,6 +43,6 @@ def draw(report: RunReport, width: int) -> Drawing | None:
         .mark_tick(color=Ink.MARK, thickness=1.5, size=36)
         .encode(x="chance:Q", y=alt.Y("benchmark:N", sort=order))
     )
-    caption = f"{first.label}. Dot: accuracy; line: 95 % interval over items; thin bar: blind guessing."
+    caption = f"Over {first.label}: a dot is the accuracy, a line its 95 % interval, the thin bar blind guessing."
     chart = (bars + dots + ticks).properties(height=alt.Step(20))
     return Drawing(chart, caption, f"Accuracies with intervals. {'; '.join(words)}.")
