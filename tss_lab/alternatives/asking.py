@@ -6,6 +6,7 @@ happened. Replies come in rounds: a round is asked as a whole and recorded as a 
 
 from __future__ import annotations
 
+import functools
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -140,6 +141,7 @@ def _user(given: str, has_input: bool) -> str:
     return texts.USER_WITHOUT_INPUT.replace("{original_instruction}", given)
 
 
+@functools.cache
 def _worked_lines() -> frozenset[str]:
     lists = (*texts.EXAMPLES_WITH_INPUT, *texts.EXAMPLES_WITHOUT_INPUT)
     single = (*texts.LINE_EXAMPLES_WITH_INPUT, *texts.LINE_EXAMPLES_WITHOUT_INPUT)

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 
 CLEANING_VERSION = 1
 _NUMBERED = re.compile(r"^\s*(?:\*\*)?\(?(\d{1,3})[.):](?:\*\*)?\s+(.*)$")
+_NO_WORD = re.compile(r"[\W_]+")
 _THOUGHT = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)
 _QUOTES = "\"'“”‘’«»`*_ \t"
-_SENTENCE_END = re.compile(r"[.!?][\"'”’)\]]*(?=\s+[\"'“‘(\[]?[A-Z0-9])")
+_SENTENCE_END = re.compile(r"[.!?][\"'”’)\]*_]*(?=\s+[\"'“‘(\[]?[A-Z0-9])")
 _ABBREVIATION = re.compile(
     r"(?:^|[\s(])(?:e\.g|i\.e|etc|vs|cf|ca|approx|no|nr|mr|mrs|ms|dr|prof|st|u\.s|u\.k|[a-z])\.$", re.IGNORECASE
 )
@@ -21,8 +22,7 @@ _ENDED = re.compile(r"[.!?:…][\"'”’)\]]*$")
 
 def fold(text: str) -> str:
     """A text without case, punctuation and white space differences, for finding duplicates."""
-    letters = (letter if letter.isalnum() else " " for letter in unicodedata.normalize("NFKC", text).casefold())
-    return " ".join("".join(letters).split())
+    return _NO_WORD.sub(" ", unicodedata.normalize("NFKC", text).casefold()).strip()
 
 
 def lines_of(text: str, *, one_line: bool, finished: bool) -> list[str]:
@@ -56,6 +56,7 @@ class Cleaner:
     accepted: list[str] = field(default_factory=list)
     rejected: Counter[str] = field(default_factory=Counter)
     shortened: int = 0
+    _taken: set[str] = field(default_factory=set)
 
     def offer(self, line: str) -> bool:
         """Adds the line, stripped and cut to its first sentence, unless a rule speaks against it."""
@@ -68,6 +69,7 @@ class Cleaner:
             return False
         self.shortened += sentence != text
         self.accepted.append(sentence)
+        self._taken.add(fold(sentence))
         return True
 
     def _reason(self, text: str) -> str | None:
@@ -85,6 +87,6 @@ class Cleaner:
             return "the instruction itself"
         if folded in self.forbidden:
             return "copied from a worked example"
-        if folded in {fold(other) for other in self.accepted}:
+        if folded in self._taken:
             return "duplicate of another alternative"
         return None

@@ -79,15 +79,15 @@ def generate(
     if resumed < len(examples) or _behind(table, examples, replies, asking):
         with replies_artifact.lock():
             replies = _read_replies(replies_artifact, examples)  # another run may have worked while we waited
-            note = {"prompt_example": prompt_example}
-            replies_artifact.write_manifest(complete=False, counts=note, versions=versions())
+            note, made_with = {"prompt_example": prompt_example}, versions()
+            replies_artifact.write_manifest(complete=False, counts=note, versions=made_with)
             try:
                 _ask_until_done(examples, k, asking, generator, replies, replies_artifact)
             finally:
                 _append_alternatives(table, examples, replies, asking)
             counts = {**note, **_totals(table)}
             for artifact in (replies_artifact, table):
-                artifact.write_manifest(complete=True, counts=counts, versions=versions())
+                artifact.write_manifest(complete=True, counts=counts, versions=made_with)
     seconds = time.monotonic() - started
     accepted = {example.example_id: _accepted(example, replies, asking) for example in examples}
     new = sum(map(len, accepted.values())) - before

@@ -81,7 +81,6 @@ def make_alternatives(
         parts.retrieved, parts.fingerprints["retrieved"] = retrieve(
             wanted, corpus_examples, depth, config, embedder, store
         )
-    free_memory()
     return _together(examples, config, parts)
 
 
@@ -97,6 +96,8 @@ def _generate(
     asking = Asking(generator, config.max_words)
     writer = make_generator(generator, cache)
     made: Generated = generate(examples, config.k, asking, writer, store, may_generate=may_generate)
+    if made.new_alternatives:
+        free_memory()
     parts.generated = {name: found[: config.k] for name, found in made.by_example.items()}
     parts.fingerprints["generated"] = made.fingerprint
     parts.prompt_example = made.prompt_example

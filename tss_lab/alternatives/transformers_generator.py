@@ -132,7 +132,7 @@ class TransformersGenerator:
         written: list[list[int]] = [[] for _ in requests]
         finished = [False] * len(requests)
         with torch.inference_mode():
-            state = _Decoding(model, ids, context_of_row)
+            state = _Decoding(model, ids, context_of_row, self.config.max_new_tokens)
             rows = list(range(len(requests)))  # request of each row of the batch
             active = set(rows)
             for step in range(min(room, self.config.max_new_tokens + max(map(len, forced)))):
@@ -173,13 +173,15 @@ class TransformersGenerator:
 class _Decoding:
     """A batch in the middle of generation: key-value cache, mask, positions and the next token's logits."""
 
-    def __init__(self, model: PreTrainedModel, ids: Sequence[Sequence[int]], context_of_row: Sequence[int]):
+    def __init__(
+        self, model: PreTrainedModel, ids: Sequence[Sequence[int]], context_of_row: Sequence[int], max_new_tokens: int
+    ):
         import torch
         from transformers import DynamicCache
 
         self.model, self.device = model, model.device
         self.cache = DynamicCache(config=model.config)
-        shared = _shared_length(ids, _window(model))
+        shared = _shared_length(ids, max_new_tokens, _window(model))
         if shared:
             prefix = torch.tensor([ids[0][:shared]], device=self.device)
             model(input_ids=prefix, past_key_values=self.cache, use_cache=True, logits_to_keep=1)
@@ -264,14 +266,14 @@ def _batches(requests: Sequence[Request], batch_size: int) -> Iterator[list[Requ
         yield batch
 
 
-def _shared_length(ids: Sequence[Sequence[int]], window: int | None) -> int:
+def _shared_length(ids: Sequence[Sequence[int]], max_new_tokens: int, window: int | None) -> int:
     """How many first tokens all prompts have in common, leaving each at least one of its own.
 
-    0 for a single prompt, and where a sliding window is shorter than the prompts: padding between the
+    0 for a single prompt, and where a sliding window doesn't hold prompt and reply: padding between the
     shared beginning and the rest would then move the window.
     """
     longest = max(map(len, ids))
-    if len(ids) == 1 or (window is not None and longest >= window):
+    if len(ids) == 1 or (window is not None and longest + max_new_tokens > window):
         return 0
     shared = 0
     limit = min(map(len, ids)) - 1
@@ -282,7 +284,7 @@ def _shared_length(ids: Sequence[Sequence[int]], window: int | None) -> int:
 
 def _window(model: PreTrainedModel) -> int | None:
     window = getattr(model.config.get_text_config(), "sliding_window", None)
-    return int(window) // 2 if window else None  # half: room for padding and for the reply
+    return int(window) if window else None
 
 
 def _room(model: PreTrainedModel) -> int:
