@@ -23,7 +23,7 @@ from tss_lab.types import Example
 LENGTHS = st.lists(st.integers(1, 300), min_size=1, max_size=24)
 
 
-@given(LENGTHS, st.integers(1, 500), st.integers(1, 4), st.sampled_from(["flat", "padded"]))
+@given(LENGTHS, st.integers(1, 500), st.integers(1, 4), st.sampled_from(["tree", "padded"]))
 def test_each_row_is_in_one_pack_of_one_device(lengths: list[int], room: int, world_size: int, packing: str) -> None:
     config = make_sft(packing=packing, tokens_per_pack=room)
     shares = [packs_of_rank(lengths, config, rank, world_size) for rank in range(world_size)]

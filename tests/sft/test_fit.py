@@ -127,7 +127,7 @@ def test_frozen_embeddings_stay(tmp_path: Path, tiny_model_folder: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"packing": "padded"}, {"gradient_checkpointing": True}, {"tokens_per_pack": 4000}]
+    "changes", [{"packing": "padded"}, {"packing": "flat"}, {"gradient_checkpointing": True}, {"tokens_per_pack": 4000}]
 )
 def test_memory_settings_do_not_change_the_training(
     tmp_path: Path, tiny_llama_folder: Path, unbroken: Path, changes: Any

@@ -77,7 +77,7 @@ CUTS = {
 }
 
 
-@pytest.mark.parametrize("packing", ["flat", "padded"])
+@pytest.mark.parametrize("packing", ["tree", "flat", "padded"])
 @pytest.mark.parametrize("cut", CUTS)
 def test_gradient_does_not_depend_on_the_cut(tiny_model: Any, packing: str, cut: str) -> None:
     model, tokenizer = tiny_model
@@ -88,13 +88,14 @@ def test_gradient_does_not_depend_on_the_cut(tiny_model: Any, packing: str, cut:
     assert difference(found, gradients) < 1e-5
 
 
-def test_packed_example_equals_itself_alone(tiny_model: Any) -> None:
+@pytest.mark.parametrize("packing", ["tree", "flat"])
+def test_packed_example_equals_itself_alone(tiny_model: Any, packing: str) -> None:
     """With all other weights at zero, the pack's gradient is that one example's."""
     model, tokenizer = tiny_model
     rows = make_rows(tokenizer, 4)
     for chosen in range(4):
         only = np.eye(4)[chosen] / rows[chosen].num_targets
-        _, packed, sums = packed_loss_and_gradients(model, rows, only, [[2, 0, 3, 1]], "flat")
+        _, packed, sums = packed_loss_and_gradients(model, rows, only, [[2, 0, 3, 1]], packing)
         alone_loss, alone = plain_loss_and_gradients(model, [rows[chosen]], only[[chosen]])
         assert sums[chosen] / rows[chosen].num_targets == approx(alone_loss, rel=1e-5)
         assert difference(packed, alone) < 1e-5
@@ -106,7 +107,7 @@ def test_loss_is_transformers_own(tiny_model: Any) -> None:
     ids = torch.tensor([[*row.prompt_ids, *row.target_ids]])
     labels = ids.clone()
     labels[:, : len(row.prompt_ids)] = -100
-    found, _, _ = packed_loss_and_gradients(model, [row], np.array([1 / row.num_targets]), [[0]], "flat")
+    found, _, _ = packed_loss_and_gradients(model, [row], np.array([1 / row.num_targets]), [[0]], "tree")
     assert found == approx(model(ids, labels=labels).loss.item(), rel=1e-5)
 
 
@@ -161,6 +162,6 @@ def test_weight_does_not_cancel_in_a_batch_of_one(tiny_llama: Any) -> None:
     """The mistake that others made: dividing by the sum of a micro-batch's weights."""
     model, tokenizer = tiny_llama
     rows = make_rows(tokenizer, 1)
-    once, _, _ = packed_loss_and_gradients(model, rows, np.array([0.1]), [[0]], "flat")
-    twice, _, _ = packed_loss_and_gradients(model, rows, np.array([0.2]), [[0]], "flat")
+    once, _, _ = packed_loss_and_gradients(model, rows, np.array([0.1]), [[0]], "tree")
+    twice, _, _ = packed_loss_and_gradients(model, rows, np.array([0.2]), [[0]], "tree")
     assert twice == approx(2 * once, rel=1e-6)

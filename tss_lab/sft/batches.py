@@ -95,7 +95,7 @@ def padded_packs(lengths: Sequence[int], tokens_per_pack: int, world_size: int) 
 
 def packs_of_rank(lengths: Sequence[int], config: SftConfig, rank: int, world_size: int) -> list[Pack]:
     """This device's share of a batch's packs: the same number on each, some of them empty if rows are few."""
-    cut = flat_packs if config.packing == "flat" else padded_packs
+    cut = padded_packs if config.packing == "padded" else flat_packs
     packs = cut(lengths, config.tokens_per_pack, world_size)
     return packs[rank::world_size]
 

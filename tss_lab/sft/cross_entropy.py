@@ -71,23 +71,20 @@ class _WeightedNll(torch.autograd.Function):
         ctx: Any, hidden_RD: Tensor, weight_VD: Tensor, target_R: Tensor, coefficient_R: Tensor, memory_bytes: int
     ) -> tuple[Tensor, Tensor]:
         wants_hidden, wants_weight = ctx.needs_input_grad[:2]
-        kind = (
-            torch.get_autocast_dtype(hidden_RD.device.type)
-            if torch.is_autocast_enabled(hidden_RD.device.type)
-            else weight_VD.dtype
-        )
-        with torch.autocast(hidden_RD.device.type, enabled=False):
-            weight = weight_VD.to(kind)
-            hidden = hidden_RD.to(kind)
+        device = hidden_RD.device.type
+        kind = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight_VD.dtype
+        with torch.autocast(device, enabled=False):
+            hidden, weight = hidden_RD.to(kind), weight_VD.to(kind)
             nll_R = torch.empty(len(target_R), dtype=torch.float32, device=hidden.device)
             grad_hidden = torch.empty_like(hidden) if wants_hidden else None
-            grad_weight = torch.zeros_like(weight_VD) if wants_weight else None
-            rows = max(1, memory_bytes // (4 * weight.shape[0]))
+            grad_weight = None
+            rows = _even_chunk(len(target_R), memory_bytes // (4 * len(weight)))
+            room = torch.empty(rows, len(weight), dtype=kind, device=hidden.device)
             for start in range(0, len(target_R), rows):
                 part = slice(start, start + rows)
-                odds = (hidden[part] @ weight.T).float()
-                highest = odds.amax(-1, keepdim=True)
-                odds.sub_(highest)
+                # One buffer for all chunks: fresh memory of this size costs as much as a pass over it.
+                odds = torch.mm(hidden[part], weight.T, out=room[: len(hidden[part])]).float()
+                odds.sub_(odds.amax(-1, keepdim=True))
                 chosen = odds.gather(-1, target_R[part, None])
                 total = odds.exp_().sum(-1, keepdim=True)
                 nll_R[part] = (total.log() - chosen)[:, 0]
@@ -97,22 +94,33 @@ class _WeightedNll(torch.autograd.Function):
                 odds = odds.scatter_add_(-1, target_R[part, None], -total).to(kind)
                 if grad_hidden is not None:
                     grad_hidden[part] = (odds @ weight) * scale
-                if grad_weight is not None:
-                    scaled = (hidden[part] * scale).to(kind)
-                    if kind == grad_weight.dtype:
-                        grad_weight.addmm_(odds.T, scaled)
-                    else:
-                        grad_weight.add_(odds.T @ scaled)
+                if wants_weight:
+                    grad_weight = _added_product(grad_weight, odds.T, (hidden[part] * scale).to(kind), weight_VD.dtype)
             loss = torch.dot(nll_R, coefficient_R)
-        ctx.save_for_backward(*(grad for grad in (grad_hidden, grad_weight) if grad is not None))
-        ctx.types = (hidden_RD.dtype, wants_hidden, wants_weight)
+        # Not through save_for_backward, whose second reference would make autograd copy the gradient.
+        ctx.gradients = (None if grad_hidden is None else grad_hidden.to(hidden_RD.dtype), grad_weight)
         ctx.mark_non_differentiable(nll_R)
         return loss, nll_R
 
     @staticmethod
     def backward(ctx: Any, grad_loss: Tensor, _grad_nll: Tensor | None) -> tuple[Tensor | None, ...]:
-        hidden_type, wants_hidden, wants_weight = ctx.types
-        saved = list(ctx.saved_tensors)
-        grad_hidden = saved.pop(0).to(hidden_type).mul_(grad_loss.to(hidden_type)) if wants_hidden else None
-        grad_weight = saved.pop(0).mul_(grad_loss) if wants_weight else None
-        return grad_hidden, grad_weight, None, None, None
+        gradients, ctx.gradients = ctx.gradients, None
+        if grad_loss.device.type != "cpu" or grad_loss.item() != 1.0:
+            for gradient in gradients:
+                if gradient is not None:
+                    gradient.mul_(grad_loss)
+        return *gradients, None, None, None
+
+
+def _even_chunk(length: int, at_most: int) -> int:
+    """Rows of a chunk when ``length`` rows are cut into as few even chunks as fit."""
+    chunks = -(-length // max(1, at_most))
+    return -(-length // chunks)
+
+
+def _added_product(total: Tensor | None, left: Tensor, right: Tensor, dtype: torch.dtype) -> Tensor:
+    if total is None:
+        return (left @ right).to(dtype)
+    if left.dtype == dtype:
+        return total.addmm_(left, right)
+    return total.add_(left @ right)

@@ -16,7 +16,7 @@ from tss_lab.config import SftConfig
 from tss_lab.engine.attention import tree_attention_in
 from tss_lab.engine.forward import decoder_of, encode
 from tss_lab.engine.head import head_of
-from tss_lab.engine.tree import TreePack, flat_pack
+from tss_lab.engine.tree import TreePack, build_pack, flat_pack
 from tss_lab.sft.batches import Pack, packs_of_rank
 from tss_lab.sft.cross_entropy import liger_weighted_nll, weighted_nll
 from tss_lab.sft.loss import token_coefficients
@@ -27,7 +27,7 @@ from tss_lab.types import FloatArray, IntArray
 
 @dataclass(frozen=True, eq=False)
 class PackInput:
-    """Rows that go through the model together, flat (``tree``) or padded (``ids_BT``, ``mask_BT``).
+    """Rows that go through the model together: one row without padding (``tree``), or padded (``ids_BT``, ``mask_BT``).
 
     ``position_R`` is where, in the flattened tokens, ``target_R`` is predicted; ``row_R`` the place of
     its example in the optimiser batch. ``counts`` is False for a stand-in on a device that has no rows:
@@ -72,8 +72,8 @@ def pack_input(rows: Sequence[TrainingRow], pack: Pack, packing: str) -> PackInp
     pack = pack or [min(range(len(rows)), key=lambda row: rows[row].num_tokens)]
     pairs = [(rows[row].prompt_ids, rows[row].target_ids) for row in pack]
     row_R = np.repeat(np.asarray(pack, np.int64), [len(target) for _, target in pairs])
-    if packing == "flat":
-        tree = flat_pack(pairs)
+    if packing != "padded":
+        tree = build_pack(pairs) if packing == "tree" else flat_pack(pairs)
         return PackInput(tree.row_R, tree.target_id_R, row_R, tree=tree, counts=counts)
     longest = max(rows[row].num_tokens for row in pack)
     ids_BT = np.zeros((len(pack), longest), np.int64)
@@ -114,11 +114,11 @@ class StepLoader:
 
 
 def attention_for(model: PreTrainedModel, config: SftConfig) -> AbstractContextManager[None]:
-    """Flat packs need the tree attention; padded ones take the model's own.
+    """Rows without padding need the tree attention; padded ones take the model's own.
 
-    Raises UnsupportedByTree for a model whose attention flat packs can't have.
+    Raises UnsupportedByTree for a model that can't have it; ``sft.packing=padded`` can be set then.
     """
-    return tree_attention_in(model) if config.packing == "flat" else contextlib.nullcontext()
+    return contextlib.nullcontext() if config.packing == "padded" else tree_attention_in(model)
 
 
 class TargetModel(nn.Module):
