@@ -257,6 +257,19 @@ class SftConfig(Section):
     validate_every: Annotated[int, Field(ge=0)] = 0
     """Held-out loss each so many steps; 0: before and after only."""
 
+    def identity(self) -> dict[str, Any]:
+        """What determines the tuned weights: all but settings of memory and of how often things are written.
+
+        Those may change between a kill and its resume; they move the weights by rounding at most.
+        """
+        return self.model_dump(
+            mode="json",
+            exclude={
+                "tokens_per_pack", "packing", "gradient_checkpointing", "cross_entropy", "logits_memory_mb",
+                "checkpoint_every", "validate_every",
+            },
+        )  # fmt: skip
+
     @model_validator(mode="after")
     def _one_length(self) -> SftConfig:
         given = [n for n in ("epochs", "max_steps", "max_target_tokens") if getattr(self, n) is not None]

@@ -269,7 +269,7 @@ class Pipeline:
         identity = {
             "model": self.model.identity(),
             "prompts": self.encoder.identity(),
-            "sft": config.sft.model_dump(mode="json"),
+            "sft": config.sft.identity(),
             "precision": config.trainer.precision,
             "seed": config.seed,
         }
