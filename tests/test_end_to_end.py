@@ -95,7 +95,7 @@ def test_a_sweep_over_all_methods_scores_each_pair_once(place, monkeypatch):
 
 def test_scores_are_the_formula_of_the_runs_own_table(place, monkeypatch):
     """Eq. 1 recomputed with numpy from the likelihoods that the run wrote."""
-    command(monkeypatch, *overrides(place, "method=tss", "stages=[scores,selection]"))
+    command(monkeypatch, *overrides(place, "method=tss", "stages=[alternatives,likelihoods,scores,selection]"))
     run = newest(place, "tss")
     table = pl.read_parquet(run / "likelihoods.parquet")
     assert table.columns == [
