@@ -74,7 +74,7 @@ def evaluate(
         "engine": config.engine if score_pairs is not None else "hf",
         "shots": 0,
         "metric": _METRIC,
-        "harness": outcome["versions"],
+        "task_versions": {task: outcome["versions"][task] for task in outcome["samples"]},
         "seconds": time.perf_counter() - begun,
     }
     save_result(output, samples, result, evaluation_key(config, fingerprint), facts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 
 import numpy as np
@@ -9,6 +10,8 @@ import numpy as np
 from tss_lab.report.model import RunReport
 from tss_lab.report.view import Row, Table
 from tss_lab.report.words import number
+
+_NOT_A_LETTER = re.compile(r"[\W_]+")
 
 
 def sources_table(report: RunReport) -> Table | None:
@@ -37,10 +40,10 @@ def checks(report: RunReport) -> list[Row]:
     if not report.alternatives:
         return []
     true = {example.example_id: _folded(example.instruction) for example in report.examples}
-    copies = sum(_folded(one.instruction) == true.get(one.example_id) for one in report.alternatives)
-    seen = Counter((one.example_id, _folded(one.instruction)) for one in report.alternatives)
-    repeated = sum(count - 1 for count in seen.values())
-    across = Counter(_folded(one.instruction) for one in report.alternatives)
+    folded = [(one.example_id, _folded(one.instruction)) for one in report.alternatives]
+    copies = sum(text == true.get(example_id) for example_id, text in folded)
+    repeated = len(folded) - len(set(folded))
+    across = Counter(text for _, text in folded)
     commonest, times = across.most_common(1)[0]
     each = Counter(one.example_id for one in report.alternatives)
     without = len({example.example_id for example in report.examples} - set(each)) if report.examples else 0
@@ -56,4 +59,4 @@ def checks(report: RunReport) -> list[Row]:
 
 
 def _folded(text: str) -> str:
-    return " ".join("".join(letter if letter.isalnum() else " " for letter in text.casefold()).split())
+    return _NOT_A_LETTER.sub(" ", text.casefold()).strip()

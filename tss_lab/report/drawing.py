@@ -81,7 +81,7 @@ def to_svg(chart: alt.TopLevelMixin, width: int, prefix: str) -> str:
         "labelLimit": 170 if width >= WIDE else 130,
     }  # fmt: skip
     text = {"labelColor": Ink.TEXT, "titleColor": Ink.MUTED, "labelFontSize": 12, "titleFontSize": 12}
-    spec = chart.to_dict()
+    spec = chart.to_dict(validate=False)  # the renderer refuses what it can't draw; checking every dot takes longer
     spec |= {
         "background": "transparent",
         "padding": {"left": 4, "right": 6, "top": 2, "bottom": 2},
