@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tss_lab.engine.tree import TreePack, build_pack, flat_pack, shared_prefix, sort_key
@@ -30,12 +30,14 @@ def check(pack: TreePack, pairs: list[tuple[list[int], list[int]]]) -> None:
             assert before == [j for j in range(row) if row < pack.layout.subtree_end_T[j]]
 
 
+@settings(deadline=None)
 @given(pairs_of_ids)
 def test_every_target_sees_its_own_prompt_and_past(pairs):
     check(build_pack(pairs), pairs)
     check(flat_pack(pairs), pairs)
 
 
+@settings(deadline=None)
 @given(pairs_of_ids)
 def test_each_distinct_prefix_is_computed_once(pairs):
     """The flat row has as many tokens as there are distinct non-empty prefixes: exact scoring needs no fewer."""
@@ -45,6 +47,7 @@ def test_each_distinct_prefix_is_computed_once(pairs):
     assert flat_pack(pairs).num_tokens == sum(map(len, sequences))
 
 
+@settings(deadline=None)
 @given(pairs_of_ids)
 def test_segments_cover_the_row_and_hang_on_their_parents(pairs):
     layout = build_pack(pairs).layout

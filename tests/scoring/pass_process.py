@@ -18,8 +18,6 @@ from pathlib import Path
 import pytorch_lightning
 import torch
 
-import tss_lab.scoring.module
-import tss_lab.scoring.writer
 from tests.scoring.conftest import Bench
 from tss_lab.config import TrainerConfig
 from tss_lab.scoring import compute_likelihoods

@@ -24,7 +24,7 @@ from tss_lab.errors import ModelError
 NAME = "tss_tree"
 BLOCK_TOKENS = 128
 """Queries of a masked block at most: beyond it the masked upper triangle costs more than another call."""
-CALL_COST = 800
+CALL_COST = 2000
 """What one more call costs, in query-key products (measured on a CPU, 576 to 1024 head channels)."""
 
 
