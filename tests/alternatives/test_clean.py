@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tss_lab.alternatives.clean import Cleaner, first_sentence, fold, lines_of
@@ -80,6 +80,7 @@ def test_a_worked_examples_line_does_not_come_back() -> None:
     assert not cleaner.offer("Sort the items, in order!")
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(max_size=60), max_size=8))
 def test_whatever_comes_what_is_kept_keeps_the_rules(lines: list[str]) -> None:
     cleaner = cleaned(*lines, max_words=5)

@@ -65,13 +65,13 @@ class Asking:
         }
 
     def next_round(self, example: Example, replies: Sequence[StoredReply], k: int) -> Round | None:
-        """The example's next round; None when it has K alternatives or its tries are used up."""
+        """The example's next round; None when it has K alternatives, its tries are used up, or it was refused."""
         number = max((reply.round for reply in replies), default=-1)
         started = [reply for reply in replies if reply.round == number]
         if started and len(started) < started[0].round_size:
             return self._rest_of_round(example, replies, started)
         missing = k - len(self.clean(example, replies).accepted)
-        if missing <= 0:
+        if missing <= 0 or any(reply.refused is not None for reply in replies):
             return None
         first = max((reply.sample for reply in replies), default=-1) + 1
         if self.by_line:

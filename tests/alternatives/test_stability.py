@@ -1,0 +1,71 @@
+"""Ranking stability from likelihood tables."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from tss_lab.alternatives.stability import agreement, ranking_stability, spearman
+from tss_lab.types import FloatArray, Likelihoods
+
+
+def table(alternative_NK: FloatArray, num_N: list[int] | None = None) -> Likelihoods:
+    count, width = alternative_NK.shape
+    num = np.array(num_N or [width] * count, dtype=np.int64)
+    padded = np.where(np.arange(width)[None] < num[:, None], alternative_NK, -np.inf)
+    names = np.array([f"e{at}" for at in range(count)], dtype=object)
+    return Likelihoods(names, np.zeros(count), padded, num, np.full(count, np.nan), np.ones(count, dtype=np.int64))
+
+
+def mean_score(likelihoods: Likelihoods) -> FloatArray:
+    real = np.isfinite(likelihoods.alternative_loglik_NK)
+    return np.asarray(np.where(real, likelihoods.alternative_loglik_NK, 0).sum(1) / likelihoods.num_alternatives_N)
+
+
+def test_alternatives_that_agree_give_a_stable_ranking() -> None:
+    column = np.arange(10.0)[:, None]
+    figures = ranking_stability(table(np.repeat(column, 4, axis=1)), mean_score)
+    assert figures == pytest.approx({"examples": 10, "k=1": 1, "k=2": 1, "k=3": 1, "halves": 1, "leave_one_out": 1})
+
+
+def test_alternatives_that_are_noise_do_not() -> None:
+    noise = np.random.default_rng(0).normal(size=(400, 4))
+    figures = ranking_stability(table(noise), mean_score)
+    assert abs(figures["halves"]) < 0.15
+    # The mean of three of four independent values correlates with the mean of four by √(3/4).
+    assert figures["leave_one_out"] == pytest.approx(np.sqrt(3 / 4), abs=0.05)
+    assert figures["k=1"] == pytest.approx(np.sqrt(1 / 4), abs=0.1)
+
+
+def test_examples_with_one_alternative_are_left_out_and_counted() -> None:
+    figures = ranking_stability(table(np.arange(8.0)[:, None] + np.zeros((8, 3)), [3, 3, 3, 3, 3, 2, 1, 0]), mean_score)
+    assert figures["examples"] == 6
+    assert figures["halves"] == pytest.approx(1)
+    assert np.isnan(ranking_stability(table(np.ones((2, 2))), mean_score)["halves"])
+
+
+def test_two_tables_are_compared_on_the_examples_they_share() -> None:
+    one = table(np.arange(5.0)[:, None])
+    reverse = table(-np.arange(5.0)[:, None])
+    assert agreement(one, one, mean_score) == pytest.approx(1)
+    assert agreement(one, reverse, mean_score) == pytest.approx(-1)
+
+
+def test_spearman_by_hand() -> None:
+    # Ranks 1, 2.5, 2.5, 4 against 1, 2, 3, 4: covariance 4.5/4, variances 4.5/4 and 5/4.
+    assert spearman(np.array([1.0, 2, 2, 3]), np.array([1.0, 2, 3, 4])) == pytest.approx(4.5 / np.sqrt(4.5 * 5))
+    assert np.isnan(spearman(np.ones(3), np.arange(3.0)))
+
+
+@settings(deadline=None)
+@given(hnp.arrays(np.float64, 20, elements=st.integers(-5, 5)), hnp.arrays(np.float64, 20, elements=st.integers(-5, 5)))
+def test_spearman_against_scipy(first: FloatArray, second: FloatArray) -> None:
+    stats = pytest.importorskip("scipy.stats")
+    ours = spearman(first, second)
+    if np.isnan(ours):
+        assert np.ptp(first) == 0 or np.ptp(second) == 0
+    else:
+        assert ours == pytest.approx(stats.spearmanr(first, second).statistic, abs=1e-9)
