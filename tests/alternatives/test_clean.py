@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tss_lab.alternatives.clean import Cleaner, first_sentence, fold, lines_of
+from tss_lab.alternatives.clean import Cleaner, first_sentence, fold, lines_of, unquoted
 
 
 def cleaned(*lines: str, instruction: str = "Say it.", max_words: int = 25) -> Cleaner:
@@ -73,6 +73,23 @@ def test_what_is_kept_is_stripped_and_what_falls_is_counted() -> None:
         "more than 25 words": 1, "no complete sentence": 1, "unreadable characters": 1,
     }  # fmt: skip
     assert cleaner.shortened == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "bare"),
+    [
+        ('"List them."', "List them."),
+        ("“**List them.**”", "List them."),
+        ('"List them.', "List them."),
+        ('Simplify this: "The stars shine."', 'Simplify this: "The stars shine."'),
+        ('"Yes" or "no"', '"Yes" or "no"'),
+        ("'Tis a task", "Tis a task"),
+        ('"', ""),
+        ("", ""),
+    ],
+)
+def test_quotation_marks_fall_around_the_whole_only(text: str, bare: str) -> None:
+    assert unquoted(text) == bare
 
 
 def test_a_worked_examples_line_does_not_come_back() -> None:

@@ -8,11 +8,12 @@ from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-CLEANING_VERSION = 1
+CLEANING_VERSION = 2
 _NUMBERED = re.compile(r"^\s*(?:\*\*)?\(?(\d{1,3})[.):](?:\*\*)?\s+(.*)$")
 _NO_WORD = re.compile(r"[\W_]+")
 _THOUGHT = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)
-_QUOTES = "\"'“”‘’«»`*_ \t"
+_MARKS = "*_` \t"
+_QUOTES = {'"': '"', "'": "'", "“": "”", "‘": "’", "«": "»"}
 _SENTENCE_END = re.compile(r"[.!?][\"'”’)\]*_]*(?=\s+[\"'“‘(\[]?[A-Z0-9])")
 _ABBREVIATION = re.compile(
     r"(?:^|[\s(])(?:e\.g|i\.e|etc|vs|cf|ca|approx|no|nr|mr|mrs|ms|dr|prof|st|u\.s|u\.k|[a-z])\.$", re.IGNORECASE
@@ -35,6 +36,15 @@ def lines_of(text: str, *, one_line: bool, finished: bool) -> list[str]:
     if cut_off and not _ENDED.search(items[-1].strip()):
         items.pop()
     return items
+
+
+def unquoted(text: str) -> str:
+    """Without marks of emphasis and without quotation marks around the whole."""
+    text = text.strip(_MARKS)
+    while len(text) > 1 and _QUOTES.get(text[0]) == text[-1] and text[0] not in text[1:-1]:
+        text = text[1:-1].strip(_MARKS)
+    opens_only = bool(text) and text[0] in _QUOTES and _QUOTES[text[0]] not in text[1:]
+    return text[1:].strip(_MARKS) if opens_only else text
 
 
 def first_sentence(text: str) -> str:
@@ -61,8 +71,8 @@ class Cleaner:
     def offer(self, line: str) -> bool:
         """Adds the line, stripped and cut to its first sentence, unless a rule speaks against it."""
         match = _NUMBERED.match(line)
-        text = " ".join((match.group(2) if match else line).split()).strip(_QUOTES)
-        sentence = first_sentence(text).strip(_QUOTES)
+        text = unquoted(" ".join((match.group(2) if match else line).split()))
+        sentence = unquoted(first_sentence(text))
         reason = self._reason(sentence)
         if reason is not None:
             self.rejected[reason] += 1
