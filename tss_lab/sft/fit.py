@@ -138,9 +138,9 @@ def make_trainer(
     if config.accelerator == "gpu" and not has_gpu:
         raise ConfigError("trainer.accelerator=gpu, but torch sees no GPU on this machine; take trainer=cpu")
     callbacks: list[pl.Callback] = [checkpoints.CheckpointEvery(folder, sft.checkpoint_every, steps)]
-    watched = sys.stderr.isatty() or sys.stdout.isatty()
+    watched = sys.stdout.isatty()
     if watched:
-        callbacks.append(RichProgressBar(refresh_rate=1, leave=True))
+        callbacks.append(_Bar(refresh_rate=1, leave=True))
     return pl.Trainer(
         accelerator=config.accelerator,
         devices=config.devices,
@@ -160,6 +160,16 @@ def make_trainer(
         use_distributed_sampler=False,
         log_every_n_steps=1,
     )
+
+
+class _Bar(RichProgressBar):
+    """Lightning's bar over optimiser steps, with rate, time left and loss."""
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        return "Tuning"
+
+    def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
+        return {name: value for name, value in super().get_metrics(trainer, pl_module).items() if name != "v_num"}
 
 
 def _strategy(config: TrainerConfig) -> Any:
