@@ -15,6 +15,15 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import polars as pl
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from tss_lab.alternatives.asking import Asking, Round, StoredReply
 from tss_lab.alternatives.generator import Generator, Reply
@@ -100,27 +109,18 @@ def _ask_until_done(
     replies: dict[str, list[StoredReply]], artifact: Artifact,
 ) -> None:  # fmt: skip
     """Round by round, the examples that are furthest behind first, so that a resumed run repeats the same batches."""
-    with _progress(len(examples)) as show:
+    with _progress(len(examples)) as (bar, task):
         while True:
             rounds = {
                 example.example_id: asking.next_round(example, replies[example.example_id], k) for example in examples
             }
             open_rounds = {name: found for name, found in rounds.items() if found is not None}
-            show(len(examples) - len(open_rounds))
+            bar.update(task, completed=len(examples) - len(open_rounds))
             if not open_rounds:
                 return
             level = min(found.number for found in open_rounds.values())
             asked = {name: found for name, found in open_rounds.items() if found.number == level}
-            done = len(examples) - len(open_rounds)
-            received: Counter[str] = Counter()
-
-            def note(
-                name: str, done: int = done, received: Counter[str] = received, asked: dict[str, Round] = asked
-            ) -> None:
-                received[name] += 1
-                show(done + sum(count == len(asked[other].requests) for other, count in received.items()))
-
-            num_replies = _ask_once(asked, k, generator, replies, artifact, note)
+            num_replies = _ask_once(asked, k, generator, replies, artifact, lambda: bar.advance(task))
             expected = sum(len(found.requests) for found in asked.values())
             if num_replies < expected:
                 raise GeneratorError(
@@ -131,11 +131,12 @@ def _ask_until_done(
 
 def _ask_once(
     asked: dict[str, Round], k: int, generator: Generator, replies: dict[str, list[StoredReply]],
-    artifact: Artifact, note: Callable[[str], None],
+    artifact: Artifact, example_done: Callable[[], None],
 ) -> int:  # fmt: skip
     """Sends the requests and stores the replies in shards as they come; returns how many came."""
     waiting: list[dict[str, Any]] = []
     written, last = 0, time.monotonic()
+    open_requests = {name: len(found.requests) for name, found in asked.items()}
     requests = [request for found in asked.values() for request in found.requests]
     try:
         for batch in generator.ask(requests):
@@ -145,7 +146,9 @@ def _ask_once(
                 replies[name].append(stored)
                 waiting.append(_row(name, stored))
                 written += 1
-                note(name)
+                open_requests[name] -= 1
+                if open_requests[name] == 0:
+                    example_done()
             if time.monotonic() - last > _SECONDS_BETWEEN_SHARDS:
                 _append_replies(artifact, waiting)
                 last = time.monotonic()
@@ -254,23 +257,9 @@ def _counts(
 
 
 @contextmanager
-def _progress(total: int) -> Iterator[Callable[[int], None]]:
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
+def _progress(total: int) -> Iterator[tuple[Progress, TaskID]]:
     columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
+    )  # fmt: skip
     with Progress(*columns, transient=True) as bar:
-        task = bar.add_task("alternatives", total=total)
-        yield lambda completed: bar.update(task, completed=completed)
+        yield bar, bar.add_task("alternatives", total=total)
