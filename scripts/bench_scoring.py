@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import resource
 import statistics
 import subprocess
 import sys
@@ -260,7 +259,9 @@ def memory_of(name: str, case: str) -> dict[str, float]:
     pairs = case_pairs(case, tokenizer, model.config.vocab_size > 100_000)
     score_pairs(model, pairs, ScoringConfig())
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    # ru_maxrss would carry over the parent's peak through fork and exec; the kernel's own mark starts anew.
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    peak = 1024 * int(status.split("VmHWM:")[1].split()[0])
     return {"weights_gib": weights / 2**30, "peak_gib": peak / 2**30, "allowed_gib": 1.3 * weights / 2**30 + 1.0}
 
 
