@@ -166,9 +166,10 @@ def test_a_foreign_checkpoint_is_refused(tmp_path: Path, tiny_llama_folder: Path
 def test_an_altered_checkpoint_is_named(
     tmp_path: Path, tiny_llama_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with monkeypatch.context() as patch, pytest.raises(TrainingError):
+    with monkeypatch.context() as patch:
         patch.setattr(WeightedTuning, "_clipped_norm", lambda self: np.nan if len(self.curve) == 5 else 1.0)
-        train(tiny_llama_folder, tmp_path, make_sft())
+        with pytest.raises(TrainingError):
+            train(tiny_llama_folder, tmp_path, make_sft())
     checkpoint = tmp_path / "checkpoints" / "step-00000004.ckpt"
     checkpoint.write_bytes(checkpoint.read_bytes()[:2000])
     with pytest.raises(TrainingError, match=r"step-00000004.ckpt can't be read.*delete it"):

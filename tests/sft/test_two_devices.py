@@ -33,7 +33,8 @@ def two_devices(tmp_path_factory: pytest.TempPathFactory, tiny_llama_folder: Pat
     arguments = [str(folder), f"base={tiny_llama_folder}", "devices=2", "strategy=ddp,fsdp", "max_steps=3"]
     done = subprocess.run(
         [sys.executable, *launch, *arguments],
-        env=os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}, cwd=root, capture_output=True, text=True, check=False,
+        env=os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}, cwd=root,
+        capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     return folder

@@ -98,7 +98,8 @@ def finished_record(folder: Path, identity: Mapping[str, Any]) -> dict[str, Any]
     if not path.exists():
         if newest_checkpoint(folder):
             raise TrainingError(
-                f"{folder} holds checkpoints of an unknown training; take another run_name, or delete {folder / 'checkpoints'}"
+                f"{folder} holds checkpoints of an unknown training; take another run_name, "
+                f"or delete {folder / 'checkpoints'}"
             )
         return None
     try:

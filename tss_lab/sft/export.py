@@ -57,7 +57,8 @@ def card_text(base: LocalModel, card: Mapping[str, Any]) -> str:
         "",
         f"# {_plain(base.name)}, instruction-tuned",
         "",
-        f"Tuned with tss_lab from {_plain(base.name)} (weights sha256 {base.weights_sha256[:16]}; licence: {_plain(base.licence)}). "
+        f"Tuned with tss_lab from {_plain(base.name)} (weights sha256 {base.weights_sha256[:16]}; "
+        f"licence: {_plain(base.licence)}). "
         "The tuned model stays under the base model's licence and that of its training data.",
         "",
         "| what | value |",

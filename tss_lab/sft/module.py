@@ -182,8 +182,9 @@ class WeightedTuning(pl.LightningModule):
         self.optimizers().zero_grad(set_to_none=True)  # type: ignore[union-attr]
         named = ", ".join(row.example_id for row in rows[:16])
         raise TrainingError(
-            f"the {what} of batch {batch.step} is not a finite number (examples {named}); the last checkpoint before it is kept. "
-            "Lower sft.learning_rate, or look at these examples, and start under another run_name"
+            f"the {what} of batch {batch.step} is not a finite number (examples {named}); "
+            "the last checkpoint before it is kept. Lower sft.learning_rate, or look at these examples, "
+            "and start under another run_name"
         )
 
     def _take_held_out(self, step: int) -> None:

@@ -71,9 +71,11 @@ class TrainingPlan:
     def sentence(self) -> str:
         """The plan for people."""
         return (
-            f"training on {self.examples} examples for {self.steps} steps of {self.order.batch_size} ({self.epochs:.2f} epochs, "
-            f"{self.target_tokens} target tokens of {self.tokens}); effective sample size {self.effective_size:.1f}, "
-            f"{self.clipped_share:.0%} of the weights clipped, {self.truncated} examples cut to length, {len(self.set_aside)} set aside"
+            f"training on {self.examples} examples for {self.steps} steps of {self.order.batch_size} "
+            f"({self.epochs:.2f} epochs, {self.target_tokens} target tokens of {self.tokens}); "
+            f"effective sample size {self.effective_size:.1f}, "
+            f"{self.clipped_share:.0%} of the weights clipped, {self.truncated} examples cut to length, "
+            f"{len(self.set_aside)} set aside"
         )
 
 
@@ -101,8 +103,8 @@ def plan_training(
         log.warning("example %s is set aside: %s (%s)", row.where, row.reason, row.detail)
     if clipped_share > 0.5:
         log.warning(
-            "%.0f %% of the weights are at a clip bound, so they hardly tell examples apart; lower method.weighting.lambda_ "
-            "or set method.weighting.standardize=zscore",
+            "%.0f %% of the weights are at a clip bound, so they hardly tell examples apart; "
+            "lower method.weighting.lambda_ or set method.weighting.standardize=zscore",
             100 * clipped_share,
         )
     order = BatchOrder(len(rows), sft.batch_size, seed)

@@ -91,7 +91,8 @@ def encode_rows(
         weights.append(weight)
     if not rows:
         raise TrainingError(
-            f"none of {len(examples)} examples has target tokens to train on (first: {set_aside[0].where}: {set_aside[0].detail}); "
+            f"none of {len(examples)} examples has target tokens to train on "
+            f"(first: {set_aside[0].where}: {set_aside[0].detail}); "
             "check the dataset's output field and sft.max_length"
         )
     kept = np.asarray(weights)
