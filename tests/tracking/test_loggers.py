@@ -127,7 +127,9 @@ def test_mode_follows_setting_then_environment_then_key(monkeypatch, tmp_path):
     assert wandb_mode(LoggerConfig(kind="wandb")) == "disabled"
     monkeypatch.delenv("WANDB_API_KEY")
     monkeypatch.delenv("WANDB_MODE")
-    (tmp_path / "home" / ".netrc").write_text("machine api.wandb.ai login user password secret\n")
+    (tmp_path / "home" / ".netrc").write_text("machine wandb.example.org login user password secret\n")
+    assert wandb_mode(LoggerConfig(kind="wandb")) == "offline"  # a key for another server
+    monkeypatch.setenv("WANDB_BASE_URL", "https://wandb.example.org")
     assert wandb_mode(LoggerConfig(kind="wandb")) == "online"
 
 

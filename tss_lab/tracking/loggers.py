@@ -12,7 +12,7 @@ import os
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
@@ -26,6 +26,7 @@ from tss_lab.types import Selection
 
 log = logging.getLogger(__name__)
 
+Mode = Literal["online", "offline", "disabled"]
 MAX_TABLE_ROWS = 10_000
 """Rows of the score table that go to Weights & Biases; the run folder holds all of them."""
 
@@ -123,15 +124,18 @@ def close_loggers(loggers: Sequence[Logger], succeeded: bool = True) -> None:
 def _wandb_logger(config: LoggerConfig, run_folder: Path, run_name: str, settings: Mapping[str, Any]) -> WandbLogger:
     import wandb
 
+    mode = wandb_mode(config)
+    if global_rank() != 0:  # Lightning gives further processes a logger that does nothing
+        return WandbLogger(name=run_name, save_dir=run_folder, project=config.project)
     if wandb.run is not None:  # a run that an earlier job of this process left open must not get this one's numbers
         wandb.finish()
-    mode = wandb_mode(config)
 
-    def make(mode: str) -> WandbLogger:
-        return WandbLogger(
+    def begin(mode: Mode) -> Any:
+        return wandb.init(
             name=run_name,
-            save_dir=run_folder,
+            dir=run_folder,
             id=_wandb_id(run_folder),
+            resume="allow",
             project=config.project,
             group=config.group or settings.get("experiment_name"),
             tags=_tags(config, settings),
@@ -139,15 +143,12 @@ def _wandb_logger(config: LoggerConfig, run_folder: Path, run_name: str, setting
             # No questions, no console capture, no copy of code, command line or machine names.
             settings=wandb.Settings(
                 console="off", silent=True, save_code=False, disable_git=True, disable_job_creation=True,
-                x_disable_meta=True, init_timeout=60,
+                x_disable_meta=True, init_timeout=30,
             ),
         )  # fmt: skip
 
-    logger = make(mode)
-    if global_rank() != 0:
-        return logger
     try:
-        logger.experiment  # noqa: B018 - begins the run now, so that a refusal shows at the start
+        run = begin(mode)
     except (wandb.errors.Error, OSError) as error:
         if mode == "offline":
             raise
@@ -157,11 +158,14 @@ def _wandb_logger(config: LoggerConfig, run_folder: Path, run_name: str, setting
                 f"logger.mode=online: Weights & Biases can't be reached ({reason}); take logger.mode=offline"
             ) from error
         log.warning("Weights & Biases can't be reached (%s); the run is logged offline", reason)
-        logger = make("offline")
-        logger.experiment  # noqa: B018
-    if logger.experiment.settings.mode == "offline":
-        log.info("Weights & Biases is offline: `wandb sync %s` sends the run later", Path(logger.experiment.dir).parent)
-    return logger
+        wandb.teardown()  # the service still holds the run's name
+        mode = "offline"
+        run = begin(mode)
+    if mode == "offline":
+        log.info("Weights & Biases is offline: `wandb sync %s` sends the run later", Path(run.dir).parent)
+    run.define_metric("trainer/global_step")
+    run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
+    return WandbLogger(experiment=run, name=run_name, save_dir=run_folder, project=config.project)
 
 
 def _wandb_id(run_folder: Path) -> str:
@@ -172,7 +176,7 @@ def _wandb_id(run_folder: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def wandb_mode(config: LoggerConfig) -> str:
+def wandb_mode(config: LoggerConfig) -> Mode:
     """``online``, ``offline`` or ``disabled``: as configured, else as WANDB_MODE says, else by whether there is a key.
 
     Raises ConfigError for ``online`` without a key, where Weights & Biases would ask for one.
@@ -197,7 +201,10 @@ def wandb_mode(config: LoggerConfig) -> str:
 def _has_wandb_key() -> bool:
     if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
         return True
-    host = urlsplit(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
+    import wandb
+
+    server = os.environ.get("WANDB_BASE_URL") or str(wandb.Settings().base_url)
+    host = urlsplit(server).hostname or ""
     candidates = [os.environ.get("NETRC", ""), "~/.netrc", "~/_netrc"]
     for path in (Path(candidate).expanduser() for candidate in candidates if candidate):
         if not path.is_file():
