@@ -6,11 +6,11 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # models this small only lose by a second thread
 
-from collections.abc import Callable  # noqa: E402
-from pathlib import Path  # noqa: E402
-from typing import Any  # noqa: E402
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
-import pytest  # noqa: E402
+import pytest
 
 SENTENCES = (
     "Below is an instruction that describes a task. Write a response that appropriately completes the request.",

@@ -81,16 +81,12 @@ def _first_problem(error: ValidationError) -> str:
 
 def _refuse_unsafe_multirun(config: RunConfig, launcher: str) -> None:
     """Lightning's own launcher starts each further process with the whole command, sweep included."""
-    several = config.trainer.devices not in (1, "auto") or config.trainer.num_nodes > 1
-    if (
-        config.trainer.strategy != "auto"
-        and several
-        and "RANK" not in os.environ
-        and launcher.endswith("BasicLauncher")
-    ):
+    several = config.trainer.devices != 1 or config.trainer.num_nodes > 1
+    launched = {"RANK", "LOCAL_RANK", "SLURM_PROCID"} & set(os.environ)
+    if several and not launched and launcher.endswith("BasicLauncher"):
         raise ConfigError(
-            f"a sweep (-m) with trainer.strategy={config.trainer.strategy} would be run again by every process; "
-            "start it with torchrun, or take hydra/launcher=submitit_slurm"
+            "a sweep (-m) over several devices would be run again by every process; start it with "
+            "torchrun --nproc_per_node=N -m tss_lab ..., or take hydra/launcher=submitit_slurm"
         )
 
 
@@ -104,6 +100,8 @@ def _show_log() -> None:
     own.handlers[:] = [handler]
     own.setLevel(logging.INFO)
     own.propagate = False
+    if not sys.stderr.isatty():
+        os.environ.setdefault("TQDM_DISABLE", "1")  # libraries' bars would fill a log file with fragments
 
 
 def main() -> None:

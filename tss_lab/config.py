@@ -11,9 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-Stage = Literal[
-    "dataset", "alternatives", "likelihoods", "scores", "selection", "sft", "evaluation", "report"
-]
+Stage = Literal["dataset", "alternatives", "likelihoods", "scores", "selection", "sft", "evaluation", "report"]
 STAGES: tuple[Stage, ...] = (
     "dataset", "alternatives", "likelihoods", "scores", "selection", "sft", "evaluation", "report",
 )  # fmt: skip
@@ -98,7 +96,9 @@ class ModelConfig(Section):
     @model_validator(mode="after")
     def _has_a_source(self) -> ModelConfig:
         if self.path is None and self.gguf is None:
-            raise ValueError(f"model {self.name} has neither a path nor a gguf source; set model.path to a Hub id or a directory")
+            raise ValueError(
+                f"model {self.name} has neither a path nor a gguf source; set model.path to a Hub id or a directory"
+            )
         return self
 
 

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
-from tss_lab.alternatives.stability import agreement, ranking_stability, spearman
+from tss_lab.alternatives.stability import agreement, ranking_stability
 from tss_lab.types import FloatArray, Likelihoods
 
 
@@ -52,20 +49,3 @@ def test_two_tables_are_compared_on_the_examples_they_share() -> None:
     reverse = table(-np.arange(5.0)[:, None])
     assert agreement(one, one, mean_score) == pytest.approx(1)
     assert agreement(one, reverse, mean_score) == pytest.approx(-1)
-
-
-def test_spearman_by_hand() -> None:
-    # Ranks 1, 2.5, 2.5, 4 against 1, 2, 3, 4: covariance 4.5/4, variances 4.5/4 and 5/4.
-    assert spearman(np.array([1.0, 2, 2, 3]), np.array([1.0, 2, 3, 4])) == pytest.approx(4.5 / np.sqrt(4.5 * 5))
-    assert np.isnan(spearman(np.ones(3), np.arange(3.0)))
-
-
-@settings(deadline=None)
-@given(hnp.arrays(np.float64, 20, elements=st.integers(-5, 5)), hnp.arrays(np.float64, 20, elements=st.integers(-5, 5)))
-def test_spearman_against_scipy(first: FloatArray, second: FloatArray) -> None:
-    stats = pytest.importorskip("scipy.stats")
-    ours = spearman(first, second)
-    if np.isnan(ours):
-        assert np.ptp(first) == 0 or np.ptp(second) == 0
-    else:
-        assert ours == pytest.approx(stats.spearmanr(first, second).statistic, abs=1e-9)

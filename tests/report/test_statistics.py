@@ -11,14 +11,12 @@ from scipy import stats
 
 from tss_lab.report.statistics import (
     auc,
-    average_ranks,
     compare_results,
     effective_size,
     interval,
     kept_share_by_group,
     paired_bootstrap_interval,
     paired_difference,
-    spearman,
 )
 from tss_lab.types import BenchmarkScore, Estimate, EvaluationResult
 
@@ -106,16 +104,6 @@ def test_auc_is_the_mann_whitney_statistic(positive, negative):
     estimate = auc([*positive, *negative], [True] * len(positive) + [False] * len(negative))
     reference = stats.mannwhitneyu(positive, negative).statistic / (len(positive) * len(negative))
     assert estimate.value == approx(reference)
-
-
-@given(st.lists(st.tuples(st.integers(-3, 3), st.integers(-3, 3)), min_size=3, max_size=30))
-def test_spearman_is_scipys(pairs):
-    first, second = (np.array(side, dtype=float) for side in zip(*pairs, strict=True))
-    assert average_ranks(first) == approx(stats.rankdata(first))
-    if np.ptp(first) == 0 or np.ptp(second) == 0:
-        assert math.isnan(spearman(first, second))
-    else:
-        assert spearman(first, second) == approx(stats.spearmanr(first, second).statistic, abs=1e-12)
 
 
 def test_effective_size_by_hand():

@@ -16,7 +16,6 @@ from tss_lab.engine.score import Scorer, pack_indices, plain_score, score_pairs
 from tss_lab.errors import ArtifactError, ConfigError, ModelError
 from tss_lab.models import load_model
 from tss_lab.scoring import plan_pairs, run, to_likelihoods, write_table
-from tss_lab.scoring.check import rank_correlation
 from tss_lab.scoring.table import COLUMNS
 from tss_lab.types import PromptKind
 
@@ -211,11 +210,6 @@ def test_bfloat16_is_another_artefact_and_reports_its_rank_correlation(bench):
     b = bench(dtype="bfloat16")
     done = b.run(b.plan())
     assert 0.5 < done.float32_rank_correlation <= 1.0
-
-
-def test_rank_correlation_by_hand():
-    assert rank_correlation(np.array([1.0, 2.0, 3.0]), np.array([10.0, 20.0, 30.0])) == pytest.approx(1.0)
-    assert rank_correlation(np.array([1.0, 2.0, 3.0]), np.array([3.0, 1.0, 2.0])) == pytest.approx(-0.5)
 
 
 def test_sweep_over_devices_without_a_launcher_is_refused(bench, monkeypatch):

@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 
+from tss_lab.correlation import spearman
 from tss_lab.types import BoolArray, FloatArray, IntArray, Likelihoods
 
 Scoring = Callable[[Likelihoods], FloatArray]
@@ -55,21 +56,6 @@ def agreement(one: Likelihoods, other: Likelihoods, score: Scoring) -> float:
         return float("nan")
     here, there = np.array(shared).T
     return spearman(score(one)[here], score(other)[there])
-
-
-def spearman(first_N: FloatArray, second_N: FloatArray) -> float:
-    """Rank correlation, with equal values at their mean rank; NaN where either side doesn't vary."""
-    first, second = _mean_ranks(first_N), _mean_ranks(second_N)
-    if len(first) < 2 or np.ptp(first) == 0 or np.ptp(second) == 0:
-        return float("nan")
-    return float(np.corrcoef(first, second)[0, 1])
-
-
-def _mean_ranks(values_N: FloatArray) -> FloatArray:
-    _, group_N, count_G = np.unique(values_N, return_inverse=True, return_counts=True)
-    last_G = np.cumsum(count_G)
-    mean_rank_G: FloatArray = last_G - (count_G - 1) / 2
-    return mean_rank_G[group_N]
 
 
 def _rows(likelihoods: Likelihoods, chosen_N: BoolArray) -> Likelihoods:

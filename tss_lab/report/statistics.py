@@ -112,26 +112,6 @@ def _share_beaten(values: FloatArray, others: FloatArray) -> FloatArray:
     return share
 
 
-def average_ranks(values_N: npt.ArrayLike) -> FloatArray:
-    """Ranks from 1, ties sharing their mean rank."""
-    values_N = np.asarray(values_N, dtype=np.float64)
-    ordered = np.sort(values_N)
-    first = np.searchsorted(ordered, values_N, side="left")
-    last = np.searchsorted(ordered, values_N, side="right")
-    ranks: FloatArray = (first + last + 1) / 2.0
-    return ranks
-
-
-def spearman(first_N: npt.ArrayLike, second_N: npt.ArrayLike) -> float:
-    """Rank correlation; NaN when either side has one value only or there are fewer than two rows."""
-    first, second = average_ranks(first_N), average_ranks(second_N)
-    if len(first) != len(second):
-        raise ValueError(f"a correlation needs as many values on both sides, got {len(first)} and {len(second)}")
-    if len(first) < 2 or np.ptp(first) == 0 or np.ptp(second) == 0:
-        return math.nan
-    return float(np.corrcoef(first, second)[0, 1])
-
-
 def effective_size(weight_M: FloatArray) -> float:
     """(Σw)² / Σw²: as many equally weighted examples would be as uneven; 0 without any weight."""
     squares = float(np.sum(weight_M**2))

@@ -8,7 +8,7 @@ import numpy as np
 
 from tss_lab.engine.score import Scorer, plain_score
 from tss_lab.engine.tree import sort_key
-from tss_lab.types import FloatArray, TokenPair
+from tss_lab.types import TokenPair
 
 TOLERANCE = {"float32": 1e-3, "bfloat16": 2.0, "float16": 0.5}
 """Nats between the tree and the plain path. In float32 each is within 5e-4 of the truth."""
@@ -35,16 +35,3 @@ def largest_difference(scorer: Scorer, pairs: Sequence[TokenPair]) -> float:
     together, _ = scorer.score(pairs)
     alone = np.array([plain_score(scorer.model, pair)[0] for pair in pairs])
     return float(np.abs(together - alone).max(initial=0.0))
-
-
-def rank_correlation(first_P: FloatArray, second_P: FloatArray) -> float:
-    """Spearman's rank correlation; ties get their mean rank. NaN for fewer than two values."""
-    if len(first_P) < 2:
-        return float("nan")
-    return float(np.corrcoef(_ranks(first_P), _ranks(second_P))[0, 1])
-
-
-def _ranks(values_P: FloatArray) -> FloatArray:
-    _, place, count = np.unique(values_P, return_inverse=True, return_counts=True)
-    last = np.cumsum(count)
-    return np.asarray((last - (count - 1) / 2.0)[place], dtype=np.float64)

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from tss_lab.config import ScoringConfig, TrainerConfig
-from tss_lab.errors import ArtifactError, ConfigError
+from tss_lab.correlation import spearman
+from tss_lab.errors import ArtifactError
 from tss_lab.models import LocalModel
 from tss_lab.prompts import PromptEncoder
 from tss_lab.provenance import global_rank, versions
@@ -154,7 +155,6 @@ def _computed(
     due: list[int],
 ) -> ScoringModule:
     """Runs the pass over the due pairs; they are in the store when it returns."""
-    _refuse_multirun(trainer)
     import pytorch_lightning
     from pytorch_lightning.callbacks import RichProgressBar
 
@@ -183,6 +183,7 @@ def _computed(
         # A batch is a pack of indices already; Lightning looks for a sampler and says that it found none.
         warnings.filterwarnings("ignore", message="Couldn't infer the batch indices")
         warnings.filterwarnings("ignore", message=".*does not have many workers")
+        warnings.filterwarnings("ignore", message=".*treespec.*")  # Lightning's own use of torch
         runner.predict(module, return_predictions=False)
     runner.strategy.barrier()  # a rank without a pack is here at once; the table is whole when all are
     if module.due and scoring.dtype != "float32" and runner.is_global_zero:
@@ -194,14 +195,13 @@ def _against_float32(artifact: Artifact, module: ScoringModule, sample: int = 64
     """Rank correlation of the computed log-likelihoods with float32 ones, over evenly spaced due pairs."""
     from tss_lab.engine.score import score_pairs
     from tss_lab.models import load_model
-    from tss_lab.scoring.check import rank_correlation
 
     assert module.model is not None
     device = str(module.model.device)
     due = module.due[:: max(1, -(-len(module.due) // sample))]
     chosen = [module.pairs[index] for index in due]
     exact, _ = score_pairs(load_model(module.folder, "float32", device=device), chosen, module.scoring)
-    found = rank_correlation(_joined(artifact, chosen)["loglik"].to_numpy(), exact)
+    found = spearman(_joined(artifact, chosen)["loglik"].to_numpy(), exact)
     log.info("%s against float32 on %d pairs: rank correlation %.4f", module.scoring.dtype, len(chosen), found)
     return found
 
@@ -223,13 +223,3 @@ def _write_manifest(artifact: Artifact) -> None:
     stored = artifact.scan()
     rows = 0 if stored is None else int(stored.select(pl.len()).collect().item())
     artifact.write_manifest(complete=True, counts={"rows": rows}, versions=versions())
-
-
-def _refuse_multirun(trainer: TrainerConfig) -> None:
-    """Lightning's own launcher starts the command again for each device: under a sweep, the whole sweep."""
-    launched = {"RANK", "SLURM_PROCID", "LOCAL_RANK"} & set(os.environ)
-    if trainer.devices != 1 and not launched and {"-m", "--multirun"} & set(sys.argv[1:]):
-        raise ConfigError(
-            "a sweep (-m) over several devices would start the whole sweep again on each; start it with "
-            "torchrun --nproc_per_node=N -m tss_lab ..., or take hydra/launcher=submitit_slurm"
-        )
