@@ -96,11 +96,11 @@ def fine_tune(
         return _result(record, plan, folder, reused=True)
     with _quiet_lightning():
         lightning = make_trainer(trainer, plan.steps, sft, folder, loggers)
-    if lightning.is_global_zero:
-        log.info("%s", plan.sentence())
-        checkpoints.write_record(folder, identity, complete=False, result={})
     model = prepare_model(load_model(local_model.folder), sft, seed)
     counts = parameter_counts(model)
+    if lightning.is_global_zero:
+        log.info("%s", plan.sentence(plan.flops(counts["body"], counts["head"])))
+        checkpoints.write_record(folder, identity, complete=False, result={})
     held_out_rows = encode_rows(held_out, np.ones(len(held_out)), encoder, sft.max_length)[0] if held_out else []
     module = WeightedTuning(TargetModel(model, sft), plan, held_out_rows, sft, seed)
     checkpoint = checkpoints.newest_checkpoint(folder)

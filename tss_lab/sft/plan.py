@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """A training's rows, order and cost. ``flops`` is None until the model's size is known."""
+    """A training's rows, order and cost."""
 
     rows: list[TrainingRow]
     order: BatchOrder
@@ -68,14 +68,14 @@ class TrainingPlan:
             "sft/clipped_share": self.clipped_share,
         }
 
-    def sentence(self) -> str:
-        """The plan for people."""
+    def sentence(self, flops: float) -> str:
+        """The plan for people, before the first step."""
         return (
             f"training on {self.examples} examples for {self.steps} steps of {self.order.batch_size} "
             f"({self.epochs:.2f} epochs, {self.target_tokens} target tokens of {self.tokens}); "
             f"effective sample size {self.effective_size:.1f}, "
             f"{self.clipped_share:.0%} of the weights clipped, {self.truncated} examples cut to length, "
-            f"{len(self.set_aside)} set aside"
+            f"{len(self.set_aside)} set aside; about {flops:.2g} floating-point operations"
         )
 
 
