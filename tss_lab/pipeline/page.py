@@ -69,9 +69,6 @@ def _generation_in_words(record: dict[str, Any]) -> dict[str, str]:
         words["Replies in the asked form"] = f"{100 * counts['parse_rate']:.0f} %"
     if counts.get("filled_from_retrieval"):
         words["Filled up from retrieval"] = f"{counts['filled_from_retrieval']:,} alternatives"
-    words["Copies of the true instruction"] = (
-        f"{100 * audit['duplicate_share']:.1f} % of {audit['audited_alternatives']:,}"
-    )
     words["Alternatives that give the output away"] = f"{100 * audit['leak_share']:.1f} %"
     if "paraphrase_share" in audit:
         words["Paraphrases of the true instruction"] = f"{100 * audit['paraphrase_share']:.1f} %"
