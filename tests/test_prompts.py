@@ -45,7 +45,7 @@ def encoder(tokenizer=WITH_BOS, template="alpaca", max_length=None):
 
 
 def test_alpaca_template_word_for_word():
-    """METHOD, Prompts: one blank line between blocks, exactly one newline at the end."""
+    """docs/method.md, Prompts: one blank line between blocks, exactly one newline at the end."""
     assert encoder().render("Count.", "a b") == (
         "Below is an instruction that describes a task, paired with an input that provides further context. "
         "Write a response that appropriately completes the request.\n\n"

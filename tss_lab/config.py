@@ -186,7 +186,7 @@ class ScoringConfig(Section):
 
 
 class WeightingConfig(Section):
-    """w = exp(λ·z), clipped, divided by its mean (METHOD, From score to training set)."""
+    """w = exp(λ·z), clipped, divided by its mean (docs/method.md, From score to training set)."""
 
     enabled: bool = False
     lambda_: NonNegative = 1.0

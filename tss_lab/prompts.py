@@ -1,7 +1,7 @@
 """Prompt templates, and the one place where a (prompt, target) becomes token ids.
 
 Scoring, training and generation with a tuned model all go through ``PromptEncoder``, so that the ids
-a model is scored on are the ids it is trained on and meets in use (METHOD, Tokens).
+a model is scored on are the ids it is trained on and meets in use (docs/method.md, Tokens).
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class EncodedExample:
 
 
 class PromptEncoder:
-    """Turns instructions, inputs and targets into ids, by METHOD's token rule.
+    """Turns instructions, inputs and targets into ids, by docs/method.md's token rule.
 
     Args:
         tokenizer: a fast Hugging Face tokenizer.
@@ -158,7 +158,7 @@ class PromptEncoder:
         return list(self.tokenizer.encode(text, add_special_tokens=False))
 
     def encode_example(self, instructions: Sequence[str], input_text: str, output: str) -> EncodedExample:
-        """One target under each instruction, cut to the limit (METHOD, Too long).
+        """One target under each instruction, cut to the limit (docs/method.md, Too long).
 
         First X is cut from its left inside each prompt, then Y from its right, to the shortest that
         any prompt leaves room for. Raises DataError when nothing of Y is left.

@@ -1,4 +1,4 @@
-"""From a generator's reply to clean alternative instructions (METHOD, Alternative instructions)."""
+"""From a generator's reply to clean alternative instructions (docs/method.md, Alternative instructions)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-CLEANING_VERSION = 2
+CLEANING_VERSION = 3
 _NUMBERED = re.compile(r"^\s*(?:\*\*)?\(?(\d{1,3})[.):](?:\*\*)?\s+(.*)$")
 _NO_WORD = re.compile(r"[\W_]+")
 _THOUGHT = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)
@@ -62,7 +62,7 @@ class Cleaner:
     instruction: str
     max_words: int
     forbidden: Collection[str] = ()
-    """Folded texts that must not come back, such as the worked examples' lines."""
+    """Folded texts of the request that must not come back: worked examples' lines, bare beginnings."""
     accepted: list[str] = field(default_factory=list)
     rejected: Counter[str] = field(default_factory=Counter)
     shortened: int = 0
@@ -96,7 +96,7 @@ class Cleaner:
         if folded == fold(self.instruction):
             return "the instruction itself"
         if folded in self.forbidden:
-            return "copied from a worked example"
+            return "copied from the request"
         if folded in self._taken:
             return "duplicate of another alternative"
         return None

@@ -1,4 +1,4 @@
-"""The candidate set C(X) of every example: generated, retrieved or both (METHOD, Alternative instructions)."""
+"""The candidate set C(X) of every example: generated, retrieved or both (docs/method.md, Alternative instructions)."""
 
 from __future__ import annotations
 

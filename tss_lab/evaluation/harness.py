@@ -1,6 +1,6 @@
 """Benchmarks through lm-evaluation-harness: its official tasks and prompts, zero-shot, plain accuracy.
 
-The only file that imports lm_eval, apart from the adapter beside it (METHOD, Evaluation).
+The only file that imports lm_eval, apart from the adapter beside it (docs/method.md, Evaluation).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The weighted loss as arithmetic (METHOD, Training).
+"""The weighted loss as arithmetic (docs/method.md, Training).
 
 An optimiser batch's loss is a weighted sum over its target tokens, so it splits into packs and devices
 without change: each token carries its example's coefficient, fixed by the whole batch beforehand.

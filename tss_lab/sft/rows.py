@@ -64,7 +64,7 @@ def encode_rows(
 ) -> tuple[list[TrainingRow], list[SetAside]]:
     """The rows of all usable examples, their weights with mean 1, and what was set aside and why.
 
-    Prompt and output are encoded by METHOD's token rule; the end token is appended to an output that
+    Prompt and output are encoded by docs/method.md's token rule; the end token is appended to an output that
     wasn't cut. Raises TrainingError when no example is left, or when the tokenizer has no end token.
     """
     weight_N = checked_weights(weight_N, examples)
