@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.alternatives.conftest import example, generator_config
+from tss_lab.alternatives.asking import Asking, StoredReply
 from tss_lab.alternatives.clean import Cleaner, first_sentence, fold, lines_of, unquoted
 
 
@@ -92,7 +94,7 @@ def test_quotation_marks_fall_around_the_whole_only(text: str, bare: str) -> Non
     assert unquoted(text) == bare
 
 
-def test_a_worked_examples_line_does_not_come_back() -> None:
+def test_what_the_request_said_does_not_come_back() -> None:
     cleaner = Cleaner("Say it.", 25, {fold("Sort the items in order.")})
     assert not cleaner.offer("Sort the items, in order!")
 
@@ -107,3 +109,13 @@ def test_whatever_comes_what_is_kept_keeps_the_rules(lines: list[str]) -> None:
     assert all(len(fold(text).split()) >= 2 for text in cleaner.accepted)
     assert all(len(text.split()) <= 5 and text == text.strip() for text in cleaner.accepted)
     assert len(cleaner.accepted) + sum(cleaner.rejected.values()) == len(lines)
+
+
+def test_a_beginning_with_nothing_after_it_is_no_alternative() -> None:
+    asking = Asking(generator_config(ask="line_by_line"), 25)
+    replies = [
+        StoredReply(at, 0, 2, 2, 1, text, True, None) for at, text in enumerate(["Discuss whether.", "Discuss it."])
+    ]
+    cleaner = asking.clean(example(0), replies)
+    assert cleaner.accepted == ["Discuss it."]
+    assert dict(cleaner.rejected) == {"copied from the request": 1}

@@ -92,7 +92,9 @@ class Asking:
 
     def clean(self, example: Example, replies: Sequence[StoredReply]) -> Cleaner:
         """All clean alternatives of the replies, in the order of their requests."""
-        cleaner = Cleaner(example.instruction, self.max_words, _worked_lines() if self.config.ask != "plain" else ())
+        cleaner = Cleaner(
+            example.instruction, self.max_words, _lines_of_requests() if self.config.ask != "plain" else ()
+        )
         for reply in sorted(replies, key=lambda reply: reply.sample):
             if reply.refused is not None:
                 cleaner.rejected["request refused"] += 1
@@ -142,10 +144,12 @@ def _user(given: str, has_input: bool) -> str:
 
 
 @functools.cache
-def _worked_lines() -> frozenset[str]:
+def _lines_of_requests() -> frozenset[str]:
     lists = (*texts.EXAMPLES_WITH_INPUT, *texts.EXAMPLES_WITHOUT_INPUT)
     single = (*texts.LINE_EXAMPLES_WITH_INPUT, *texts.LINE_EXAMPLES_WITHOUT_INPUT)
-    return frozenset([*(fold(line) for _, lines in lists for line in lines), *(fold(line) for _, line in single)])
+    worked = [*(line for _, lines in lists for line in lines), *(line for _, line in single)]
+    beginnings = (*texts.BEGINNINGS_WITH_INPUT, *texts.BEGINNINGS_WITHOUT_INPUT)
+    return frozenset(fold(line) for line in (*worked, *beginnings))
 
 
 def _texts(ask: str) -> dict[str, Any]:
