@@ -137,7 +137,7 @@ def _sections(report: RunReport, content: Mapping[str, Any]) -> list[Section]:
         Section(
             "held-out",
             "Held-out examples",
-            "Examples that no method could select, before and after tuning. Differences are paired.",
+            "Examples that no method could select, before and after tuning (no end token). Differences are paired.",
             content["held_out"] is not None,
         ),
         Section(

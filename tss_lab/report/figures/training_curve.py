@@ -52,6 +52,7 @@ def draw(report: RunReport, width: int) -> Drawing | None:
     )
     caption = (
         f"From {training.loss_S[0]:.3f} in the first batch to {training.loss_S[-1]:.3f} in the last, "
-        f"{len(training.step_S):,} steps. Batches differ, so single steps go up and down."
+        f"{len(training.step_S):,} steps. Batches differ, so single steps go up and down. The losses here count the "
+        "end token, as training does; the held-out measures further down don't."
     )
     return Drawing(chart, caption, f"Line of the training loss. {caption}")
