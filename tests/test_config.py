@@ -102,6 +102,18 @@ def test_full_error_has_the_traceback(tmp_path):
     assert "Traceback" in done.stderr
 
 
+def test_a_sweep_over_several_devices_needs_a_launcher(monkeypatch, capsys, tmp_path):
+    """Lightning would start the whole sweep again for the second device."""
+    arguments = ["-m", "rho=0.1,0.2", "trainer.devices=2", "trainer.strategy=ddp", f"paths.runs={tmp_path}"]
+    monkeypatch.setattr(sys, "argv", ["tss_lab", *arguments])
+    for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID", "HYDRA_FULL_ERROR"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 2
+    assert "torchrun" in capsys.readouterr().err
+
+
 def test_a_union_problem_names_the_setting():
     with pytest.raises(ConfigError, match="devices"):
         composed("trainer.devices=many")

@@ -14,7 +14,7 @@ from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException, MissingConfigException
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -159,6 +159,8 @@ def _as_sentence(error: BaseException) -> str:
             near = difflib.get_close_matches(choice, cause.options, n=1)
             hint = f"did you mean {group}={near[0]}? Choices" if near else "choices"
             return f"{group}={choice} is not there; {hint}: {', '.join(cause.options)}"
+        if isinstance(cause, OverrideParseException):
+            return f"{cause.override} can't be read as key=value; close its brackets and quote it for the shell"
     text = "\n".join(str(cause) for cause in chain)
     if unknown := re.search(r"Could not (?:override|append|delete)[^']*'([^'=]+)", text):
         name = unknown.group(1).strip()

@@ -106,7 +106,8 @@ def test_results_say_what_was_run(tiny_qwen3, tmp_path):
 
 def test_a_damaged_model_is_refused(tmp_path):
     import torch
-    from conftest import make_tiny_llama
+
+    from tests.conftest import make_tiny_llama
 
     model, tokenizer = make_tiny_llama()
     torch.nn.init.constant_(model.lm_head.weight, float("nan"))

@@ -13,7 +13,7 @@ import torch
 from tests.scoring.conftest import ALL_KINDS, corpus
 from tss_lab.engine import score as score_module
 from tss_lab.engine.score import Scorer, pack_indices, plain_score, score_pairs
-from tss_lab.errors import ArtifactError, ConfigError, ModelError
+from tss_lab.errors import ArtifactError, ModelError
 from tss_lab.models import load_model
 from tss_lab.scoring import plan_pairs, run, to_likelihoods, write_table
 from tss_lab.scoring.table import COLUMNS
@@ -210,13 +210,6 @@ def test_bfloat16_is_another_artefact_and_reports_its_rank_correlation(bench):
     b = bench(dtype="bfloat16")
     done = b.run(b.plan())
     assert 0.5 < done.float32_rank_correlation <= 1.0
-
-
-def test_sweep_over_devices_without_a_launcher_is_refused(bench, monkeypatch):
-    monkeypatch.setattr("sys.argv", ["tss-lab", "-m", "rho=0.1,0.2"])
-    monkeypatch.delenv("LOCAL_RANK", raising=False)
-    with pytest.raises(ConfigError, match="torchrun"):
-        run._refuse_multirun(run.TrainerConfig(accelerator="cpu", devices=2, strategy="ddp"))
 
 
 def test_own_view_has_exactly_the_public_columns(bench, tmp_path):

@@ -149,7 +149,8 @@ def _block(
     tree: TreeLayout, start: int, end: int, window: int | None, dtype: torch.dtype, device: torch.device
 ) -> Block:
     before = tree.ancestor_runs(start)
-    unseen = int(tree.position_ids_T[start]) - window + 1 if window is not None else 0
+    # A later branch of the block may begin nearer to the root than its first token, and so see further back.
+    unseen = int(tree.position_ids_T[start:end].min()) - window + 1 if window is not None else 0
     runs: list[Run] = []
     for first, last in before:
         dropped = min(max(unseen, 0), last - first)

@@ -52,11 +52,20 @@ class Pipeline:
         """The requested stages, in order; then the summary."""
         log.info("%s: %s; results go to %s", self.config.run_name, ", ".join(self.stages), self.book.path)
         began = time.perf_counter()
+        if self._needs_the_model:
+            _ = self.model  # a model that isn't there is found out before hours of generation
         for stage in self.stages:
             getattr(self, stage)
         self.book.measure("cost/total", {"seconds": time.perf_counter() - began})
         if self.book.is_writer:
             finish(self)
+
+    @property
+    def _needs_the_model(self) -> bool:
+        asked = set(self.stages)
+        return bool(
+            {"sft", "evaluation"} & asked or ({"likelihoods", "scores", "selection"} & asked and self.method.needs)
+        )
 
     @cached_property
     def stages(self) -> list[Stage]:
