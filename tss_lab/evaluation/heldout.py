@@ -62,7 +62,7 @@ def specificity(likelihoods: Likelihoods) -> FloatArray:
     count_N = likelihoods.num_alternatives_N
     if likelihoods.alternative_loglik_NK.shape[1] == 0:
         return np.full(len(likelihoods), np.inf)
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):
         mean_N = np.logaddexp.reduce(likelihoods.alternative_loglik_NK, axis=1) - np.log(count_N)
     tss_N: FloatArray = np.where(count_N > 0, likelihoods.true_loglik_N - mean_N, np.inf)
     return tss_N
