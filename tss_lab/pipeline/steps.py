@@ -53,7 +53,7 @@ class Pipeline:
         log.info("%s: %s; results go to %s", self.config.run_name, ", ".join(self.stages), self.book.path)
         began = time.perf_counter()
         if self._needs_the_model:
-            _ = self.model  # a model that isn't there is found out before hours of generation
+            _ = self.dataset, self.model  # what isn't there is found out before hours of generation
         for stage in self.stages:
             getattr(self, stage)
         self.book.measure("cost/total", {"seconds": time.perf_counter() - began})
