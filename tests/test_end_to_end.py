@@ -141,7 +141,7 @@ def test_from_data_to_page(place, monkeypatch, capsys):
 
 
 WRONG = [
-    (["stages=[selection]", "scoring.max_length=77"], "add alternatives to stages"),
+    (["stages=[selection]", "alternatives.max_words=24"], "add alternatives to stages"),
     (["stages=[alternatives,selection]", "scoring.max_length=77"], "add likelihoods to stages"),
     (["dataset.fields.output=answer"], "answer"),
     (["generator.path=nowhere.jsonl"], "nowhere.jsonl"),
