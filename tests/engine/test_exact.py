@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from tss_lab.engine import attention
 from tss_lab.engine.attention import _flex, sees, tree_attention_in
 from tss_lab.engine.forward import encode
 from tss_lab.engine.head import head_of, target_logprobs, target_nll
@@ -84,6 +87,34 @@ def test_flex_mask_equals_the_blocks(window):
     blocks, _ = tree_attention(torch.nn.Identity(), query, key, value, None, sliding_window=window, tree=layout)
     assert torch.allclose(flex, dense.transpose(1, 2), atol=1e-5)
     assert torch.allclose(blocks, dense.transpose(1, 2), atol=1e-5)
+
+
+few_ids = st.lists(st.integers(0, 2), min_size=1, max_size=12)
+
+
+@settings(deadline=None)
+@given(
+    pairs=st.lists(st.tuples(few_ids, few_ids), min_size=1, max_size=8),
+    window=st.none() | st.integers(1, 12),
+    block_tokens=st.integers(1, 6),
+    call_cost=st.integers(0, 60),
+)
+def test_blocks_let_every_query_see_what_the_rule_says(pairs, window, block_tokens, call_cost):
+    """Any trie, window and way to cut it: each query once, each key that it sees in its block's runs, no other."""
+    layout = build_pack(pairs).layout
+    index = np.arange(layout.num_tokens)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(attention, "BLOCK_TOKENS", block_tokens)
+        patch.setattr(attention, "CALL_COST", call_cost)
+        blocks = attention._blocks(layout, window, torch.float32, torch.device("cpu"))
+    assert [query for block in blocks for query in range(block.start, block.end)] == index.tolist()
+    found = np.zeros((len(index), len(index)), dtype=bool)
+    for block in blocks:
+        keys = np.concatenate([np.arange(*run) for run in block.runs])
+        shape = (block.end - block.start, len(keys))
+        seen = np.tril(np.ones(shape, bool)) if block.mask is None else (block.mask == 0).numpy()
+        found[block.start : block.end, keys] = seen
+    assert np.array_equal(found, sees(layout, window)(index[:, None], index[None, :]))
 
 
 @pytest.mark.parametrize("build", [build_pack, flat_pack])
