@@ -55,14 +55,21 @@ def alpaca_rows() -> list[dict[str, str]]:
     return [json.loads(line) for line in starter.read_text(encoding="utf-8").splitlines()]
 
 
+def quartile_rows(rows: Sequence[dict[str, str]]) -> list[dict[str, str]]:
+    """Three rows that stand for all: those at the quartiles of the answers' lengths."""
+    by_length = sorted(rows, key=lambda row: len(row["output"]))
+    return [by_length[len(rows) * quarter // 4] for quarter in (1, 2, 3)]
+
+
 def instruction_pairs(
     tokenizer: Any, template: str, rows: Sequence[dict[str, str]], k: int, words: int | None
 ) -> list[TokenPair]:
     """Each row under its own and k other rows' instructions; answers cut to so many words."""
     encoder = PromptEncoder(tokenizer, get_template(template), 2048)
+    pool = [row["instruction"] for row in alpaca_rows()[: 64 + k]]
     pairs = []
     for index, row in enumerate(rows):
-        others = [rows[(index + 1 + j) % len(rows)]["instruction"] for j in range(k)]
+        others = [other for other in pool[index % 64 :] + pool if other != row["instruction"]][:k]
         output = row["output"] if words is None else " ".join(row["output"].split()[:words])
         encoded = encoder.encode_example([row["instruction"], *others], row["input"], output)
         pairs += [pair_of(prompt, encoded.target_ids) for prompt in encoded.prompt_ids]
@@ -104,10 +111,10 @@ def choice_pairs(tokenizer: Any, name: str, num: int) -> list[TokenPair]:
     return pairs
 
 
-def case_pairs(case: str, tokenizer: Any, large_vocabulary: bool) -> list[TokenPair]:
+def case_pairs(case: str, tokenizer: Any) -> list[TokenPair]:
     rows = alpaca_rows()
     if case == "long":
-        return instruction_pairs(tokenizer, "alpaca", rows[:5], 4, None)[: 6 if large_vocabulary else 12]
+        return instruction_pairs(tokenizer, "alpaca", quartile_rows(rows), 4, None)
     if case == "short":
         return instruction_pairs(tokenizer, "alpaca", rows[:5], 4, 6)[:24]
     if case == "retrieved":
@@ -192,7 +199,7 @@ def measure(name: str, case: str, rounds: int) -> dict[str, Any]:
     """One case of one model: CPU seconds of every system, errors, and our share of the ceiling."""
     folder = model_folder(name)
     model, tokenizer = load_model(folder), load_tokenizer(folder)
-    pairs = case_pairs(case, tokenizer, model.config.vocab_size > 100_000)
+    pairs = case_pairs(case, tokenizer)
     systems = systems_for(case, model, tokenizer)
     truth = np.array([plain_score(model, pair)[0] for pair in pairs])
     seconds: dict[str, list[float]] = {system: [] for system in systems}
@@ -256,7 +263,7 @@ def peak_memory(name: str, case: str, threads: int) -> dict[str, float]:
 def memory_of(name: str, case: str) -> dict[str, float]:
     folder = model_folder(name)
     model, tokenizer = load_model(folder), load_tokenizer(folder)
-    pairs = case_pairs(case, tokenizer, model.config.vocab_size > 100_000)
+    pairs = case_pairs(case, tokenizer)
     score_pairs(model, pairs, ScoringConfig())
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
     # ru_maxrss would carry over the parent's peak through fork and exec; the kernel's own mark starts anew.

@@ -35,7 +35,7 @@ from tss_lab.types import Example
 
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = Path("~/.cache/tss_lab").expanduser()
-ROWS = (ROOT.parent / "shared/data/alpaca/alpaca_sample.json", ROOT / "tss_lab/data/starter/starter.jsonl")
+ROWS = (ROOT.parent / "shared/data/alpaca/alpaca_random.json", ROOT / "tss_lab/data/starter/starter.jsonl")
 """Real rows where they lie beside the checkout, else the starter corpus."""
 CONTENDERS = ("tss_lab", "trainer", "trl")
 
