@@ -64,8 +64,25 @@ WRONG = [
     (["sft.learnin_rate=1"], "sft.learnin_rate", "did you mean sft.learning_rate?"),
     (["method=tsss"], "method=tsss", "did you mean method=tss?"),
     (["method.tua=1"], "method.tua", "did you mean method.tau?"),
-    (["rho=1.5"], "rho=1.5", "less than or equal to 1"),
-    (["rho=0"], "rho=0", "greater than 0"),
+    (["method=tss", "method.tau=2"], "not a setting of method=tss", "method=tss_pp, method=tss_pp_exp have it"),
+    (["+experiment=quickstart", "method.kind=x"], "not a setting of method=tss_pp_exp", "method=ifd has it"),
+    (["sft.lora.rank=8"], "not a setting of sft=default", "sft=lora has it"),
+    (["experiment=quickstart"], "experiment", "write +experiment=quickstart"),
+    (["+rho=0.3"], "rho", "write rho=0.3 without the plus"),
+    (["+method=tss"], "method", "write method=tss without the plus"),
+    (["rho=0.1,0.2"], "several values for rho", "add -m to sweep over them, or give one value"),
+    (["stages=dataset,sft"], "several values for stages", "stages=[dataset,sft]"),
+    (["model=Qwen/Qwen3-0.6B"], "model=Qwen/Qwen3-0.6B", "model.path=Qwen/Qwen3-0.6B."),
+    (["dataset=my.jsonl"], "dataset=my.jsonl", "dataset=jsonl dataset.path=my.jsonl."),
+    (["generator=/my/model"], "generator=/my/model", "generator.model.path=/my/model."),
+    (["rho"], "rho", "give it a value"),
+    (["rho=1.5"], "rho=1.5", "a share in (0, 1], such as rho=0.15"),
+    (["rho=0"], "rho=0", "a share in (0, 1], such as rho=0.15"),
+    (["run_name=1e3"], "run_name=1e3", "'run_name=\"1e3\"'"),
+    (["run_name=a/b"], "run_name=a/b", "leave out /"),
+    (["run_name=.."], "run_name=..", "paths.runs"),
+    (["stages=dataset"], "stages=dataset", "stages=[dataset]"),
+    (["stages=[]"], "stages=[]", "stages=[dataset]"),
     (["alternatives.k=0"], "alternatives.k=0", "greater than or equal to 1"),
     (["stages=[score]"], "stages.0=score", "'scores'"),
     (["method.weighting.clip=[3,1]"], "clip", "[smallest, largest]"),
@@ -75,7 +92,7 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("overrides", "culprit", "remedy"), WRONG, ids=[words[0][0] for words in WRONG])
+@pytest.mark.parametrize(("overrides", "culprit", "remedy"), WRONG, ids=[" ".join(words[0]) for words in WRONG])
 def test_wrong_settings_get_one_sentence(overrides, culprit, remedy, monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(
         sys, "argv", ["tss_lab", *overrides, f"paths.runs={tmp_path}/runs", f"paths.store={tmp_path}/store"]
@@ -90,6 +107,19 @@ def test_wrong_settings_get_one_sentence(overrides, culprit, remedy, monkeypatch
     assert remedy in said[-1]
     assert not any("Traceback" in line for line in said)
     assert not list(Path(tmp_path).glob("store/*/*/manifest.json"))
+
+
+def test_a_setting_that_a_yaml_of_ones_own_lacks(monkeypatch, capsys, tmp_path):
+    (tmp_path / "method").mkdir()
+    (tmp_path / "method" / "mine.yaml").write_text("name: mine\ntarget: mine.Mine\n")
+    arguments = ["--config-dir", str(tmp_path), "method=mine", "method.weighting.enabled=true"]
+    monkeypatch.setattr(sys, "argv", ["tss_lab", *arguments])
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+    with pytest.raises(SystemExit):
+        main()
+    said = capsys.readouterr().err
+    assert "method.weighting.enabled is not a setting of method=mine; " in said
+    assert f"or add it to {tmp_path}/method/mine.yaml" in said
 
 
 def test_full_error_has_the_traceback(tmp_path):

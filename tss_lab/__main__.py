@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
+import argparse
 import hashlib
 import logging
 import os
@@ -20,12 +20,17 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 
-from tss_lab.config import RunConfig
+from tss_lab.config import STAGES, RunConfig
 from tss_lab.errors import ConfigError, TssError
+from tss_lab.hints import several_values, unknown_choice, unknown_setting
 
 log = logging.getLogger("tss_lab")
 
 USER_ERROR = 2
+_REMEDIES = {
+    "rho": "; give a share in (0, 1], such as rho=0.15",
+    "stages": "; give a list, such as stages=[dataset]",
+}
 # Overrides that are in the run's name already, or that change where things go but not what they are.
 _NOT_IN_HASH = re.compile(
     r"^\+?(experiment|experiment_name|method|rho|seed|stages|run_name|paths\..*|logger(\..*)?|trainer)="
@@ -48,10 +53,22 @@ def checked(composed: dict[str, Any], overrides: Sequence[str]) -> RunConfig:
         composed["experiment_name"] or f"{composed['model']['name']}_{composed['dataset']['name']}"
     )
     composed["run_name"] = composed["run_name"] or default_run_name(composed, overrides)
+    _require_names(composed)
     try:
         return RunConfig.model_validate(composed)
     except ValidationError as error:
-        raise ConfigError(_first_problem(error)) from error
+        raise ConfigError(_first_problem(error, overrides)) from error
+
+
+def _require_names(composed: dict[str, Any]) -> None:
+    """Refuses what no type says: a run's folder lies in paths.runs, and a run has stages."""
+    name = composed["run_name"]
+    if isinstance(name, str) and (name in {".", ".."} or "/" in name or "\\" in name):
+        raise ConfigError(
+            f"run_name={name} is no plain folder name; leave out / and .., and move the runs with paths.runs"
+        )
+    if composed["stages"] == []:
+        raise ConfigError(f"stages=[] names no stage; give some of {', '.join(STAGES)}, such as stages=[dataset]")
 
 
 def default_run_name(composed: dict[str, Any], overrides: Sequence[str]) -> str:
@@ -63,7 +80,7 @@ def default_run_name(composed: dict[str, Any], overrides: Sequence[str]) -> str:
     return re.sub(r"[^\w.+-]+", "_", name)
 
 
-def _first_problem(error: ValidationError) -> str:
+def _first_problem(error: ValidationError, overrides: Sequence[str]) -> str:
     problems = error.errors()
     first = problems[0]
     # Choices of a union add the tried type to the place; only the setting's own name helps the reader.
@@ -73,8 +90,11 @@ def _first_problem(error: ValidationError) -> str:
         text = f"{place} is not a setting of tss_lab; take it out or correct its spelling"
     elif not place or first["type"] == "value_error":
         text = message
+    elif first["type"] == "string_type" and isinstance(first["input"], (bool, int, float)):
+        written = _given(overrides).get(place, first["input"])
+        text = f"{place}={written} is read as a number or a truth value; quote it twice: '{place}=\"{written}\"'"
     else:
-        text = f"{place}={first['input']} can't be used: {message[0].lower()}{message[1:]}"
+        text = f"{place}={first['input']} can't be used: {message[0].lower()}{message[1:]}{_REMEDIES.get(place, '')}"
     more = f" ({len(problems) - 1} more problems after this one)" if len(problems) > 1 else ""
     return text + more
 
@@ -153,22 +173,40 @@ def _as_sentence(error: BaseException) -> str:
     if isinstance(error, TssError):
         return str(error)
     chain = list(_causes(error))
+    given, folders = _given(sys.argv[1:]), _config_folders(sys.argv[1:])
     for cause in chain:
         if isinstance(cause, MissingConfigException) and cause.options is not None:
-            group, _, choice = str(cause.missing_cfg_file).rpartition("/")
-            near = difflib.get_close_matches(choice, cause.options, n=1)
-            hint = f"did you mean {group}={near[0]}? Choices" if near else "choices"
-            return f"{group}={choice} is not there; {hint}: {', '.join(cause.options)}"
+            return unknown_choice(str(cause.missing_cfg_file), cause.options)
+        if isinstance(cause, OverrideParseException) and "=" not in str(cause.override):
+            return f"{cause.override} can't be read as key=value; give it a value"
         if isinstance(cause, OverrideParseException):
             return f"{cause.override} can't be read as key=value; close its brackets and quote it for the shell"
     text = "\n".join(str(cause) for cause in chain)
+    if several := re.search(r"Ambiguous value for argument '([^=']+)=([^']*)'", text):
+        return several_values(several[1].lstrip("+"), several[2], folders)
+    if twice := re.search(
+        r"Could not append to config. An item is already at '([^']+)'|Multiple values for (\w+)", text
+    ):
+        name = twice[1] or twice[2]
+        return f"{name} is a setting already; write {name}={given.get(name, '...')} without the plus sign"
     if unknown := re.search(r"Could not (?:override|append|delete)[^']*'([^'=]+)", text):
-        name = unknown.group(1).strip()
-        near = difflib.get_close_matches(name, list(_known_names()), n=1)
-        hint = f"did you mean {near[0]}?" if near else "see the settings with --cfg job"
-        return f"{name} is not a setting of tss_lab; {hint}"
+        return unknown_setting(unknown[1].strip(), given, folders)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return "; ".join(lines[:2]) or type(error).__name__
+
+
+def _given(arguments: Sequence[str]) -> dict[str, str]:
+    """Overrides by key, as they were written."""
+    pairs = (argument.partition("=") for argument in arguments if not argument.startswith("-") and "=" in argument)
+    return {key.lstrip("+"): value for key, _, value in pairs}
+
+
+def _config_folders(arguments: Sequence[str]) -> list[Path]:
+    """Where yaml files are looked for: the user's folder, then ours."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--config-dir", "-cd", type=Path)
+    user = parser.parse_known_args(arguments)[0].config_dir
+    return [*([user.absolute()] if user else []), config_folder()]
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -176,27 +214,6 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
-
-
-def _known_names() -> Iterator[str]:
-    """Dotted names of all settings in the yaml files, and the groups."""
-    root = config_folder()
-    for path in sorted(root.rglob("*.yaml")):
-        group = path.parent.relative_to(root).as_posix()
-        content = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
-        if group in {"experiment", "sweep"} or not isinstance(content, dict):
-            continue
-        prefix = "" if group == "." else f"{group}."
-        yield from (prefix + name for name in _dotted(content))
-        if group != ".":
-            yield group
-
-
-def _dotted(content: dict[Any, Any], prefix: str = "") -> Iterator[str]:
-    for key, value in content.items():
-        yield f"{prefix}{key}"
-        if isinstance(value, dict):
-            yield from _dotted(value, f"{prefix}{key}.")
 
 
 if __name__ == "__main__":
