@@ -59,6 +59,22 @@ def test_run_names():
     assert composed("model.path=some/Model-7B").run_name.startswith("Model-7B_alpaca-")
 
 
+@pytest.mark.parametrize("group", ["model", "generator.model"])
+def test_a_path_brings_no_licence_of_another_model(group):
+    def model(*overrides):
+        config = composed("model=gemma3_270m", "generator=smollm2_135m", *overrides)
+        return config.model if group == "model" else config.generator.model
+
+    own = model(f"{group}.path=some/Model-7B")
+    assert (own.name, own.path, own.revision, own.gguf) == ("Model-7B", "some/Model-7B", None, None)
+    assert own.licence == "see the model's own page"
+    said = model(f"{group}.path=some/Model-7B", f"{group}.licence=MIT", f"{group}.revision=v2", f"{group}.name=mine")
+    assert (said.name, said.licence, said.revision, said.gguf) == ("mine", "MIT", "v2", None)
+    assert composed("generator.model.path=some/Model-7B").generator.name == "Model-7B"
+    assert model().gguf is not None
+    assert model().licence != "see the model's own page"
+
+
 WRONG = [
     (["rhoo=0.5"], "rhoo", "did you mean rho?"),
     (["sft.learnin_rate=1"], "sft.learnin_rate", "did you mean sft.learning_rate?"),

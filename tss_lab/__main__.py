@@ -8,7 +8,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 
-from tss_lab.config import STAGES, RunConfig
+from tss_lab.config import STAGES, ModelConfig, RunConfig
 from tss_lab.errors import ConfigError, TssError
 from tss_lab.hints import several_values, unknown_choice, unknown_setting
 
@@ -47,8 +47,10 @@ def config_folder() -> Path:
 def checked(composed: dict[str, Any], overrides: Sequence[str]) -> RunConfig:
     """A composed config as a typed one. Raises ConfigError that names the first wrong setting."""
     given = {override.partition("=")[0].lstrip("+") for override in overrides}
-    if "model.path" in given and "model.name" not in given:
-        composed["model"]["name"] = Path(str(composed["model"]["path"])).name
+    _follow_path(composed["model"], "model", given)
+    _follow_path(composed["generator"]["model"], "generator.model", given)
+    if "generator.model.path" in given and "generator.name" not in given:
+        composed["generator"]["name"] = composed["generator"]["model"]["name"]
     composed["experiment_name"] = (
         composed["experiment_name"] or f"{composed['model']['name']}_{composed['dataset']['name']}"
     )
@@ -58,6 +60,21 @@ def checked(composed: dict[str, Any], overrides: Sequence[str]) -> RunConfig:
         return RunConfig.model_validate(composed)
     except ValidationError as error:
         raise ConfigError(_first_problem(error, overrides)) from error
+
+
+def _follow_path(model: dict[str, Any] | None, group: str, given: Collection[str]) -> None:
+    """A path on the command line is another model: what the yaml says of its own doesn't hold for it."""
+    if model is None or model.get("path") is None or f"{group}.path" not in given:
+        return
+    of_another = {
+        "name": Path(str(model["path"])).name,
+        "licence": ModelConfig.model_fields["licence"].default,
+        "revision": None,
+        "gguf": None,
+    }
+    for key, value in of_another.items():
+        if not any(name == f"{group}.{key}" or name.startswith(f"{group}.{key}.") for name in given):
+            model[key] = value
 
 
 def _require_names(composed: dict[str, Any]) -> None:
