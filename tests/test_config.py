@@ -8,6 +8,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from tss_lab import __version__
 from tss_lab.__main__ import checked, config_folder, main
 from tss_lab.errors import ConfigError
 from tss_lab.methods import build_method
@@ -136,6 +137,38 @@ def test_a_setting_that_a_yaml_of_ones_own_lacks(monkeypatch, capsys, tmp_path):
     said = capsys.readouterr().err
     assert "method.weighting.enabled is not a setting of method=mine; " in said
     assert f"or add it to {tmp_path}/method/mine.yaml" in said
+
+
+@pytest.mark.parametrize("setting", ["paths.runs", "paths.store"])
+@pytest.mark.parametrize(("place", "reason"), [("/dev/null/x", "Not a directory"), ("{}/taken", "it is a file")])
+def test_folders_that_cant_be_written_to(setting, place, reason, monkeypatch, capsys, tmp_path):
+    (tmp_path / "taken").touch()
+    paths = {"paths.runs": tmp_path / "runs", "paths.store": tmp_path / "store", setting: place.format(tmp_path)}
+    arguments = ["dataset=starter", "stages=[dataset]", *(f"{name}={path}" for name, path in paths.items())]
+    monkeypatch.setattr(sys, "argv", ["tss_lab", *arguments])
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 2
+    said = capsys.readouterr().err.strip()
+    assert said.startswith(f"tss_lab: can't write to {setting}={paths[setting]}: {reason}")
+    assert said.endswith("; give another folder")
+
+
+def test_a_yaml_that_is_none(monkeypatch, capsys, tmp_path):
+    (tmp_path / "method").mkdir()
+    (tmp_path / "method" / "broken.yaml").write_text("name: [broken\n")
+    monkeypatch.setattr(sys, "argv", ["tss_lab", "--config-dir", str(tmp_path), "method=broken"])
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+    with pytest.raises(SystemExit):
+        main()
+    assert f"{tmp_path}/method/broken.yaml, line 2, is not valid YAML" in capsys.readouterr().err
+
+
+def test_the_version_is_ours(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["tss_lab", "--version"])
+    main()
+    assert capsys.readouterr().out == f"tss_lab {__version__}\n"
 
 
 def test_full_error_has_the_traceback(tmp_path):

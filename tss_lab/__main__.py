@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import hashlib
 import logging
 import os
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+import yaml
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from hydra.types import RunMode
@@ -20,6 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 
+from tss_lab import __version__
 from tss_lab.config import STAGES, ModelConfig, RunConfig
 from tss_lab.errors import ConfigError, TssError
 from tss_lab.hints import several_values, unknown_choice, unknown_setting
@@ -66,15 +69,10 @@ def _follow_path(model: dict[str, Any] | None, group: str, given: Collection[str
     """A path on the command line is another model: what the yaml says of its own doesn't hold for it."""
     if model is None or model.get("path") is None or f"{group}.path" not in given:
         return
-    of_another = {
-        "name": Path(str(model["path"])).name,
-        "licence": ModelConfig.model_fields["licence"].default,
-        "revision": None,
-        "gguf": None,
-    }
-    for key, value in of_another.items():
-        if not any(name == f"{group}.{key}" or name.startswith(f"{group}.{key}.") for name in given):
-            model[key] = value
+    licence = ModelConfig.model_fields["licence"].default
+    of_it = {"name": Path(str(model["path"])).name, "licence": licence, "revision": None, "gguf": None}
+    said = {name.removeprefix(f"{group}.").partition(".")[0] for name in given if name.startswith(f"{group}.")}
+    model.update({key: value for key, value in of_it.items() if key not in said})
 
 
 def _require_names(composed: dict[str, Any]) -> None:
@@ -127,6 +125,24 @@ def _refuse_unsafe_multirun(config: RunConfig, launcher: str) -> None:
         )
 
 
+def _require_folders(config: RunConfig) -> None:
+    """Found out before hours of work: both folders can be had, and the run's can be written to."""
+    for setting, folder in (("paths.runs", config.paths.runs), ("paths.store", config.paths.store)):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(_cant_write(setting, str(folder), error)) from error
+    for folder in (config.paths.runs, config.paths.runs / config.run_name):
+        if folder.exists() and not (folder.is_dir() and os.access(folder, os.W_OK)):
+            reason = PermissionError(errno.EACCES, os.strerror(errno.EACCES)) if folder.is_dir() else FileExistsError()
+            raise ConfigError(_cant_write("paths.runs", str(folder), reason))
+
+
+def _cant_write(setting: str, folder: str, error: OSError) -> str:
+    taken = isinstance(error, FileExistsError)
+    return f"can't write to {setting}={folder}: {'it is a file' if taken else error.strerror}; give another folder"
+
+
 def _show_log() -> None:
     """Few full sentences for people on standard error; everything else goes to the run's log file."""
     from rich.console import Console
@@ -143,10 +159,17 @@ def _show_log() -> None:
 
 def main() -> None:
     """Entry of ``python -m tss_lab`` and ``tss-lab``."""
+    if "--version" in sys.argv[1:]:
+        sys.stdout.write(f"tss_lab {__version__}\n")
+        return
     failures: list[tuple[str, TssError]] = []
     full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
+    begun = False
+
     def job(composed: DictConfig) -> None:
+        nonlocal begun
+        begun = True
         settings = HydraConfig.get()
         launcher = str(settings.launcher.get("_target_", ""))
         try:
@@ -157,6 +180,7 @@ def main() -> None:
             config = checked(container, list(settings.overrides.task))  # type: ignore[arg-type]
             if settings.mode == RunMode.MULTIRUN:
                 _refuse_unsafe_multirun(config, launcher)
+            _require_folders(config)
             run(config)
         except TssError as error:
             # In this process a sweep goes on and reports at its end; from another process it must travel.
@@ -170,6 +194,11 @@ def main() -> None:
         entry()
     except (HydraException, OmegaConfBaseException, TssError) as error:
         if full_error:
+            raise
+        _fail([("", _as_sentence(error))])
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        # Hydra's own, before any job: a folder, a flag, a yaml. A launcher's jobs begin in other processes.
+        if begun or full_error or "hydra/launcher" in _given(sys.argv[1:]):
             raise
         _fail([("", _as_sentence(error))])
     except KeyboardInterrupt:
@@ -191,7 +220,13 @@ def _as_sentence(error: BaseException) -> str:
         return str(error)
     chain = list(_causes(error))
     given, folders = _given(sys.argv[1:]), _config_folders(sys.argv[1:])
+    if isinstance(error, OSError) and error.filename is not None:
+        setting = next((name for name in ("hydra.run.dir", "hydra.sweep.dir") if name in given), "paths.runs")
+        return _cant_write(setting, given.get(setting, str(error.filename)), error)
     for cause in chain:
+        if isinstance(cause, yaml.MarkedYAMLError) and cause.problem_mark:
+            mark = cause.problem_mark
+            return f"{mark.name}, line {mark.line + 1}, is not valid YAML: {cause.problem}; correct it"
         if isinstance(cause, MissingConfigException) and cause.options is not None:
             return unknown_choice(str(cause.missing_cfg_file), cause.options)
         if isinstance(cause, OverrideParseException) and "=" not in str(cause.override):
