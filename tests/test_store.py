@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import time
 from pathlib import Path
 
+import filelock
 import polars as pl
 import pytest
 
@@ -85,3 +87,47 @@ def test_command_line_lists_finds_damage_and_cleans_up(tmp_path, capsys):
     assert main(["gc", "--store", str(tmp_path)]) == 0
     assert len(list(artifact.folder.glob("*.corrupt"))) == 0
     assert main(["list", "--store", str(tmp_path / "nowhere")]) == 2
+
+
+def test_a_listed_artefact_is_one_line_of_numbers(tmp_path, capsys):
+    artifact = artifact_in(tmp_path)
+    artifact.append(rows(0, 3))
+    counts = {"rows": 3, "prompt_example": "Write it.\nIn two lines.", "model": "m", "share": 0.5, "kept": True}
+    artifact.write_manifest(complete=True, counts=counts, versions={})
+    assert main(["list", "--store", str(tmp_path)]) == 0
+    listed = capsys.readouterr().out
+    assert listed.count("\n") == 1
+    assert listed.endswith("complete  rows 3, share 0.5\n")
+
+
+def make_old(artifact: Artifact, but: str = "") -> None:
+    """As if written ten days ago; the file ``but`` was used now."""
+    for path in artifact.folder.iterdir():
+        if path.name != but:
+            os.utime(path, (time.time() - 10 * 86_400,) * 2)
+
+
+def test_artefacts_long_unused_go_and_leave_their_locks(tmp_path, capsys):
+    artifact = artifact_in(tmp_path)
+    artifact.append(rows(0, 3))
+    artifact.write_manifest(complete=True, counts={}, versions={})
+    old = ["gc", "--store", str(tmp_path), "--older-than-days", "5"]
+    make_old(artifact, but="manifest.json")
+    assert main(old) == 0
+    assert artifact.shards()
+    make_old(artifact)
+    with artifact.lock():
+        assert main(old) == 0
+        assert "in use, left alone" in capsys.readouterr().out
+    assert artifact.shards()
+    make_old(artifact)
+    with filelock.FileLock(artifact.folder / ".append.lock"):
+        assert main(old) == 0
+    assert artifact.shards()
+    make_old(artifact)
+    locks = {path.name: path.stat().st_ino for path in artifact.folder.glob(".*lock")}
+    assert main(old) == 0
+    assert {path.name: path.stat().st_ino for path in artifact.folder.iterdir()} == locks
+    assert locks
+    artifact.append(rows(0, 3))  # and it can be made again
+    assert artifact.scan().collect().height == 3

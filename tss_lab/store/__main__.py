@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import filelock
@@ -23,12 +24,16 @@ def folders(store: Store) -> Iterator[Artifact]:
 
 
 def describe(artifact: Artifact) -> str:
-    """One line: kind, fingerprint, shards, bytes, and what the manifest counts."""
+    """One line: kind, fingerprint, shards, bytes, and the numbers that the manifest counts."""
     shards = artifact.shards()
     manifest = artifact.manifest() or {}
     size = sum(shard.stat().st_size for shard in shards)
     state = "complete" if manifest.get("complete") else "unfinished"
-    counts = ", ".join(f"{name} {value}" for name, value in manifest.get("counts", {}).items())
+    counts = ", ".join(
+        f"{name} {value}"
+        for name, value in manifest.get("counts", {}).items()
+        if isinstance(value, (int, float)) and not isinstance(value, bool)
+    )
     return (
         f"{artifact.kind}/{artifact.fingerprint}  {len(shards)} shards  {size / 1e6:.1f} MB  {state}  {counts}".rstrip()
     )
@@ -41,27 +46,58 @@ def verify(store: Store) -> list[Path]:
     ]
 
 
-def rubbish(store: Store, older_than_days: float | None = None) -> list[Path]:
-    """What can go: damaged shards, temporary files an hour old and, where asked, artefacts unused for so long."""
+def rubbish(folder: Path, older_than_days: float | None = None) -> list[Path]:
+    """What can go: damaged shards, temporary files an hour old and, where asked, an artefact unused for so long.
+
+    Lock files stay: another process may hold or wait for one, and a new file would be another lock.
+    """
     now = time.time()
-    found = list(store.root.glob(f"*/*/*{CORRUPT}"))
-    found += [path for path in store.root.glob("*/*/.*.tmp") if now - path.stat().st_mtime > _ABANDONED_SECONDS]
-    if older_than_days is not None:
-        for artifact in folders(store):
-            files = [path for path in artifact.folder.iterdir() if path.is_file()]
-            if all(now - max(f.stat().st_mtime, f.stat().st_atime) > older_than_days * 86_400 for f in files):
-                found += [path for path in files if path not in found]
-    return found
+    files = [path for path in folder.iterdir() if path.is_file() and not path.name.endswith(".lock")]
+    is_artifact = any(path.name.startswith("part-") for path in files)
+    if is_artifact and older_than_days is not None and now - max(map(_last_of_use, files)) > older_than_days * 86_400:
+        return sorted(files)
+    return sorted(
+        path
+        for path in files
+        if path.suffix == CORRUPT or (path.suffix == ".tmp" and now - path.stat().st_mtime > _ABANDONED_SECONDS)
+    )
 
 
-def _in_use(folder: Path) -> bool:
-    held = filelock.FileLock(folder / ".lock")
-    try:
-        held.acquire(timeout=0)
-    except filelock.Timeout:
-        return True
-    held.release()
-    return False
+def _last_of_use(path: Path) -> float:
+    """A scan of the artefact renews its manifest's time; a shard's time of access is not kept on every disk."""
+    status = path.stat()
+    return max(status.st_mtime, status.st_atime) if path.name.startswith("part-") else status.st_mtime
+
+
+@contextlib.contextmanager
+def _held(folder: Path) -> Iterator[bool]:
+    """Whether both locks of an artefact are ours; nobody computes or appends meanwhile."""
+    with contextlib.ExitStack() as stack:
+        try:
+            for name in (".lock", ".append.lock"):
+                stack.enter_context(filelock.FileLock(folder / name, timeout=0))
+            free = True
+        except filelock.Timeout:
+            free = False
+        yield free
+
+
+def clean(store: Store, older_than_days: float | None, *, dry_run: bool, say: Callable[[str], object]) -> int:
+    """Removes what can go, or only says what would; returns the bytes."""
+    freed = 0
+    for folder in sorted(path for path in store.root.glob("*/*") if path.is_dir()):
+        if not rubbish(folder, older_than_days):
+            continue
+        with _held(folder) as free:
+            if not free:
+                say(f"in use, left alone: {folder}\n")
+                continue
+            for path in rubbish(folder, older_than_days):
+                freed += path.stat().st_size
+                say(f"{'would remove' if dry_run else 'removed'} {path}\n")
+                if not dry_run:
+                    path.unlink()
+    return freed
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -91,15 +127,7 @@ def main(arguments: list[str] | None = None) -> int:
     except ArtifactError as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    freed = 0
-    for path in rubbish(store, chosen.older_than_days):
-        if _in_use(path.parent):
-            out(f"in use, left alone: {path}\n")
-            continue
-        freed += path.stat().st_size
-        out(f"{'would remove' if chosen.dry_run else 'removed'} {path}\n")
-        if not chosen.dry_run:
-            path.unlink()
+    freed = clean(store, chosen.older_than_days, dry_run=chosen.dry_run, say=out)
     out(f"{freed / 1e6:.1f} MB {'would be ' if chosen.dry_run else ''}freed\n")
     return 0
 
