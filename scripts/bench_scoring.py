@@ -218,7 +218,7 @@ def measure(name: str, case: str, rounds: int) -> dict[str, Any]:
                 ceilings.append(ceiling())
     medians = {system: statistics.median(values) for system, values in seconds.items()}
     best = min(value for system, value in medians.items() if system != OURS)
-    flops, tokens = tree_flops(model.config.to_dict(), pairs)
+    flops, tokens = tree_flops(model.config.get_text_config(), pairs)
     return {
         "model": name, "case": case, "threads": torch.get_num_threads(), "pairs": len(pairs), "rounds": rounds,
         "target_tokens": sum(len(p.target_ids) for p in pairs),
@@ -246,7 +246,7 @@ def measure_growth(name: str, sizes: Sequence[int]) -> list[dict[str, Any]]:
         started = time.process_time()
         score_pairs(model, pairs, ScoringConfig())
         cpu_seconds = time.process_time() - started
-        cost = pass_cost(model.config.to_dict(), pairs, pack_indices(pairs, CPU_TOKENS))
+        cost = pass_cost(model.config.get_text_config(), pairs, pack_indices(pairs, CPU_TOKENS))
         found.append({"model": name, "axis": axis, "value": value, "pairs": len(pairs), "cpu_seconds": cpu_seconds,
                       "tokens_unshared": cost.num_tokens_unshared, "tokens_tree": cost.num_tokens})  # fmt: skip
         print(found[-1])

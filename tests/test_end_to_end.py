@@ -1,8 +1,10 @@
 """The command line from data to page, on a tiny model with replayed alternatives, for every method."""
 
 import json
+import os
 import re
 import runpy
+import subprocess
 import sys
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import yaml
 
 from tss_lab.__main__ import main
 
+ROOT = Path(__file__).resolve().parents[1]
 METHODS = ("full", "random", "ppl", "ifd", "tss", "tss_exp", "tss_pp", "tss_pp_exp")
 WORDS = ["red", "green", "blue", "cat", "mat", "Rome", "Italy", "task", "text", "one", "three", "list"]
 
@@ -93,6 +96,24 @@ def test_a_sweep_over_all_methods_scores_each_pair_once(place, monkeypatch):
         assert yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))["method"]["name"] == method
 
 
+def test_two_processes_go_through_all_steps_together(place, tmp_path):
+    """Held-out measures after a distributed training, and again when the store holds everything."""
+    settings = overrides(
+        place, "method=tss_pp", "rho=0.5", "run_name=both", "trainer.strategy=ddp", "trainer.devices=2",
+        f"paths.store={tmp_path}/store", f"paths.runs={tmp_path}/runs",
+    )  # fmt: skip
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "tss_lab"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
+    measured = []
+    for _ in range(2):
+        done = subprocess.run([*torchrun, *settings], env=environment, capture_output=True, text=True, timeout=240)
+        assert done.returncode == 0, done.stderr[-3000:]
+        measured.append(json.loads((tmp_path / "runs" / "both" / "metrics.json").read_text(encoding="utf-8")))
+    before, after = measured
+    assert before["held_out/nll/after"] == after["held_out/nll/after"] < before["held_out/nll/before"]
+    assert (before["likelihoods/pairs_computed"], after["likelihoods/pairs_computed"]) == (80, 0)
+
+
 def test_scores_are_the_formula_of_the_runs_own_table(place, monkeypatch):
     """Eq. 1 recomputed with numpy from the likelihoods that the run wrote."""
     command(monkeypatch, *overrides(place, "method=tss", "stages=[alternatives,likelihoods,scores,selection]"))
@@ -138,6 +159,12 @@ def test_from_data_to_page(place, monkeypatch, capsys):
     before = [path.stat().st_mtime_ns for path in weights]
     command(monkeypatch, *settings)
     assert [path.stat().st_mtime_ns for path in weights] == before
+    command(monkeypatch, *settings, "stages=[report]")
+    kept = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+    assert {name for name in metrics if not name.startswith("cost/")} <= set(kept)
+    assert kept["held_out/nll/after"] == metrics["held_out/nll/after"]
+    again = (run / "report" / "index.html").read_text(encoding="utf-8")
+    assert re.findall("<h2[^>]*>([^<]*)", again) == re.findall("<h2[^>]*>([^<]*)", page)
 
 
 WRONG = [

@@ -135,3 +135,12 @@ def test_limit_holds_for_any_text(input_text, output, limit):
 def test_pair_ids_tell_prompt_from_target():
     assert pair_id([1, 2], [3]) != pair_id([1], [2, 3])
     assert pair_id([1, 2], [3]) == pair_id((1, 2), (3,))
+
+
+def test_a_chat_templates_date_never_moves():
+    """A prompt that stated today's date would have other ids tomorrow."""
+    tokenizer = byte_tokenizer(True)
+    tokenizer.chat_template = "{{ bos_token }}Today: {{ strftime_now('%d %b %Y') }}\n" + CHAT.removeprefix(
+        "{{ bos_token }}"
+    )
+    assert encoder(tokenizer, "chat").render("Sit.", "") == "Today: 26 Jul 2024\n<u>Sit.</u><a>"

@@ -15,6 +15,7 @@ Stage = Literal["dataset", "alternatives", "likelihoods", "scores", "selection",
 STAGES: tuple[Stage, ...] = (
     "dataset", "alternatives", "likelihoods", "scores", "selection", "sft", "evaluation", "report",
 )  # fmt: skip
+_HARD_SET = 4
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
@@ -111,8 +112,9 @@ class GeneratorConfig(Section):
     model: ModelConfig | None = None
     base_url: str | None = None
     """endpoint: where the OpenAI-compatible API is, such as http://localhost:8000/v1."""
-    api_key_env: str = "OPENAI_API_KEY"
-    """Name of the environment variable that holds the key; the key itself is never in a config."""
+    api_key_env: str | None = None
+    """Name of the environment variable that holds the key for ``base_url``; the key itself is never in a
+    config, and none is sent unless it is named."""
     model_name: str | None = None
     """endpoint: the model's name there."""
     path: str | None = None
@@ -336,3 +338,14 @@ class RunConfig(Section):
     trainer: TrainerConfig
     eval: EvalConfig
     logger: LoggerConfig
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_hard_set(cls, values: Any) -> Any:
+        """``method.m=null``: 4 hard alternatives of C(X), all K where they are only generated (docs/method.md)."""
+        method = values.get("method") if isinstance(values, dict) else None
+        if isinstance(method, dict) and method.get("m", 0) is None:
+            alternatives = values.get("alternatives") or {}
+            all_of_them = alternatives.get("k") if alternatives.get("kind") == "generated" else None
+            return {**values, "method": {**method, "m": all_of_them or _HARD_SET}}
+        return values

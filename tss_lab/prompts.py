@@ -71,6 +71,16 @@ TEMPLATES: dict[str, Template] = {
 }
 
 
+_FIXED_DATE = "{% macro strftime_now(form) %}26 Jul 2024{% endmacro %}"
+"""Some chat templates state today's date; a prompt, and with it each pair's id, must not change overnight."""
+
+
+def chat_template_of(tokenizer: PreTrainedTokenizerBase) -> str:
+    """The tokenizer's chat template, in which every day is the same day."""
+    template = str(tokenizer.get_chat_template())
+    return _FIXED_DATE + template if "strftime_now" in template else template
+
+
 def get_template(name: str) -> Template:
     """Raises ConfigError for a name that isn't there."""
     if name not in TEMPLATES:
@@ -118,7 +128,7 @@ class PromptEncoder:
         """The token rule, for the likelihood fingerprint."""
         return {
             "template": self.template.identity(),
-            "token_rule": "bos + encode(prompt) + encode(target), version 1",
+            "token_rule": f"bos + encode(prompt) + encode(target), version {2 if self.template.chat else 1}",
             "max_length": self.max_length,
         }
 
@@ -133,8 +143,9 @@ class PromptEncoder:
         if not self.template.chat:
             return text
         rendered = self.tokenizer.apply_chat_template(
-            [{"role": "user", "content": text}], tokenize=False, add_generation_prompt=True
-        )
+            [{"role": "user", "content": text}],
+            chat_template=chat_template_of(self.tokenizer), tokenize=False, add_generation_prompt=True,
+        )  # fmt: skip
         bos = self.tokenizer.bos_token
         return str(rendered.removeprefix(bos) if bos and self.bos_ids else rendered)
 

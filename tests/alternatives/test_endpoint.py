@@ -159,7 +159,7 @@ def test_one_that_stalls_is_tried_again(server: Server, tmp_path: Path) -> None:
         ((429, {"error": {"message": "slow down"}}), "status 429.*slow down.*generator.requests_per_minute"),
         ((500, {"error": {"message": "oops"}}), "status 500.*check that the server runs"),
         ((0, ""), "Connection error.*check that the server runs"),
-        ((401, {"error": {"message": "no key"}}), "status 401.*environment variable OPENAI_API_KEY"),
+        ((401, {"error": {"message": "no key"}}), "status 401.*set generator.api_key_env"),
         ((404, {"error": {"message": "no model"}}), "status 404.*generator.base_url .* and generator.model_name"),
         ((200, "<html>a proxy's page</html>"), "not with a chat completion"),
         ((200, {"id": "x", "choices": []}), "not with a chat completion"),
@@ -189,10 +189,14 @@ def test_a_refused_request_costs_its_example_only(server: Server, tmp_path: Path
     assert made.counts["rejected"]["request refused"] == 1
 
 
-def test_one_that_refuses_everything_stops_the_run(server: Server, tmp_path: Path) -> None:
+def test_one_that_refuses_everything_stops_the_run_and_costs_no_example(server: Server, tmp_path: Path) -> None:
     server.answer = lambda *_: (400, {"error": {"message": "unknown field seed"}})
     with pytest.raises(GeneratorError, match=r"refuses every request .*unknown field seed"):
         run(tmp_path, endpoint(server, ask="line_by_line"))
+    server.answer = lambda number, request: completion(
+        f"{request['messages'][-1]['content'].split(chr(34))[-2]} item {number}."
+    )
+    assert run(tmp_path, endpoint(server, ask="line_by_line")).counts["generated"] == 24
 
 
 def test_replies_of_no_use_are_asked_again_and_end(server: Server, tmp_path: Path, bag_of_words: object) -> None:

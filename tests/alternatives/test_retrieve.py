@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,17 @@ def test_a_text_is_embedded_once(tiny_embedder_folder: Path, tmp_path: Path, mon
     assert np.array_equal(again, first[[1, 0]])
 
 
+def test_other_weights_are_another_embedder(tiny_embedder_folder: Path, tmp_path: Path) -> None:
+    """Whatever file holds them: a shard is no model.safetensors."""
+    folder = tmp_path / "sharded"
+    shutil.copytree(tiny_embedder_folder, folder)
+    (folder / "model.safetensors").rename(folder / "model-00001-of-00002.safetensors")
+    config = EmbedderConfig(name="tiny", path=str(folder))
+    before = Embedder(config, Store(tmp_path), tmp_path).identity()
+    (folder / "model-00001-of-00002.safetensors").write_bytes(b"other")
+    assert Embedder(config, Store(tmp_path), tmp_path).identity() != before
+
+
 def replay(path: Path) -> GeneratorConfig:
     return GeneratorConfig(name="replay", kind="replay", path=str(path))
 
@@ -162,6 +174,24 @@ def test_replay_by_id_by_content_and_from_a_table(tmp_path: Path) -> None:
         store = Store(tmp_path / path.stem)
         run = make_alternatives(examples, examples, alternatives_config(k=2), replay(path), store, tmp_path)
         assert [[found.instruction for found in own] for own in run.by_example.values()] == lines
+
+
+def test_replay_takes_what_it_needs_from_the_whole_list(tmp_path: Path, bag_of_words: object) -> None:
+    """A line that cleaning drops is made up for by a later one, and a larger K finds the rest."""
+    lines = ["Name it.", "Count " + "very " * 30 + "far.", "Sort it.", "Turn it.", "Read it.", "Fold it."]
+    path = tmp_path / "six.jsonl"
+    path.write_text(json.dumps({"example_id": "e000", "alternatives": lines}))
+
+    def run(k: int) -> Any:
+        return make_alternatives([example(0)], [example(0), example(1)], alternatives_config(k=k), replay(path),
+                                 Store(tmp_path), tmp_path)  # fmt: skip
+
+    first = run(3)
+    assert [found.instruction for found in first.by_example["e000"]] == ["Name it.", "Sort it.", "Turn it."]
+    assert (first.counts["requests"], first.counts["parse_rate"]) == (1, pytest.approx(5 / 6))
+    more = run(5)
+    assert {found.source for found in more.by_example["e000"]} == {"generated"}
+    assert len(more.by_example["e000"]) == 5
 
 
 def test_replay_files_that_can_not_be_used(tmp_path: Path, bag_of_words: object) -> None:

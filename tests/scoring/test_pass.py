@@ -12,6 +12,7 @@ import torch
 
 from tests.scoring.conftest import ALL_KINDS, corpus
 from tss_lab.engine import score as score_module
+from tss_lab.engine.attention import TreeUnsupportedError
 from tss_lab.engine.score import Scorer, pack_indices, plain_score, score_pairs
 from tss_lab.errors import ArtifactError, ModelError
 from tss_lab.models import load_model
@@ -156,9 +157,11 @@ def test_out_of_memory_halves_the_pack_and_goes_on(bench, monkeypatch):
     model = load_model(b.local.folder)
     expected, _ = score_pairs(model, pairs, b.scoring)
     original = score_module.encode
+    refused = []
 
     def tight(model, pack):
         if pack.num_tokens > 300:
+            refused.append(pack.num_tokens)
             raise torch.OutOfMemoryError("out of memory")
         return original(model, pack)
 
@@ -166,10 +169,10 @@ def test_out_of_memory_halves_the_pack_and_goes_on(bench, monkeypatch):
     scorer = Scorer(model, b.scoring)
     found, _ = scorer.score(pairs)
     assert np.allclose(found, expected, atol=1e-4, rtol=0)
-    assert scorer.tokens_per_pack < 5000
-    monkeypatch.setattr(
-        score_module, "encode", lambda model, pack: tight(model, dataclasses.replace(pack, layout=None))
-    )
+    assert scorer.tokens_per_pack <= 300
+    first = len(refused)
+    assert np.allclose(scorer.score(pairs)[0], expected, atol=1e-4, rtol=0)
+    assert len(refused) == first  # the next pack is cut before it is tried
 
 
 def test_a_pair_too_large_for_memory_is_named(bench, monkeypatch):
@@ -196,6 +199,20 @@ def test_model_that_the_tree_cannot_take_falls_back(bench, monkeypatch):
     b.store = type(b.store)(b.store.root / "third")
     with pytest.raises(ModelError, match=r"scoring\.engine=tree"):
         b.run(plan)
+
+
+def test_model_that_turns_out_not_to_fit_the_tree_falls_back(bench, monkeypatch):
+    b = bench()
+
+    def asks_for_more(model, pack):
+        raise TreeUnsupportedError("the attention asks for sinks")
+
+    expected = b.run(b.plan(2)).frame["loglik"]
+    monkeypatch.setattr(score_module, "encode", asks_for_more)
+    b.store = type(b.store)(b.store.root / "other")
+    fallen = b.run(b.plan(2))
+    assert fallen.engine == "plain"
+    assert np.allclose(fallen.frame["loglik"], expected, atol=5e-4, rtol=0)
 
 
 def test_wrong_tree_numbers_are_caught_before_anything_is_written(bench, monkeypatch):

@@ -14,6 +14,8 @@ import pytest
 
 from tests.scoring.conftest import Bench
 from tests.scoring.pass_process import NUM_EXAMPLES
+from tss_lab.config import TrainerConfig
+from tss_lab.models.devices import num_processes
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
@@ -70,3 +72,22 @@ def test_two_devices_compute_each_pair_exactly_once(tiny_model_folder, unbroken,
     assert_same(table(tmp_path), unbroken)
     bench = Bench(tiny_model_folder("llama"), tmp_path)
     assert bench.run(bench.plan(NUM_EXAMPLES)).num_computed == 0
+
+
+@pytest.mark.parametrize(
+    ("variables", "settings", "processes"),
+    [
+        ({}, {"devices": 1}, 1),
+        ({}, {"devices": 2, "num_nodes": 3}, 6),
+        ({"WORLD_SIZE": "4"}, {"devices": 1}, 4),
+        ({"SLURM_NTASKS": "8", "SLURM_PROCID": "0"}, {"devices": 4}, 8),
+        ({"SLURM_NTASKS": "8", "SLURM_JOB_NAME": "interactive"}, {"devices": 1}, 1),
+    ],
+)
+def test_every_process_tells_alike_how_many_they_are(monkeypatch, variables, settings, processes):
+    """Whether there is a pass that all must join may not depend on which of them asks."""
+    for name in ("WORLD_SIZE", "SLURM_NTASKS", "SLURM_PROCID", "SLURM_JOB_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert num_processes(TrainerConfig(accelerator="cpu", **settings)) == processes

@@ -52,7 +52,12 @@ class Asking:
 
     @property
     def by_line(self) -> bool:
-        return self.config.ask == "line_by_line"
+        return self.config.ask == "line_by_line" and not self.replayed
+
+    @property
+    def replayed(self) -> bool:
+        """Every reply is the example's whole list out of a file; asking again brings nothing new."""
+        return self.config.kind == "replay"
 
     def identity(self) -> dict[str, Any]:
         """Every text that is sent, and the rules by which replies become alternatives."""
@@ -62,6 +67,7 @@ class Asking:
             "max_input_characters": self.config.max_input_characters,
             "cleaning_version": CLEANING_VERSION,
             "max_words": self.max_words,
+            **({"whole_lists": True} if self.replayed else {}),
         }
 
     def next_round(self, example: Example, replies: Sequence[StoredReply], k: int) -> Round | None:
@@ -71,7 +77,7 @@ class Asking:
         if started and len(started) < started[0].round_size:
             return self._rest_of_round(example, replies, started)
         missing = k - len(self.clean(example, replies).accepted)
-        if missing <= 0 or any(reply.refused is not None for reply in replies):
+        if missing <= 0 or any(reply.refused is not None for reply in replies) or (self.replayed and replies):
             return None
         first = max((reply.sample for reply in replies), default=-1) + 1
         if self.by_line:
@@ -102,9 +108,13 @@ class Asking:
             items = lines_of(reply.text, one_line=self.by_line, finished=reply.finished)
             if not items:
                 cleaner.rejected["no complete line" if self.by_line else "no numbered list"] += 1
-            for item in items[: reply.asked_for]:
+            for item in items if self.replayed else items[: reply.asked_for]:
                 cleaner.offer(item)
         return cleaner
+
+    def num_asked_for(self, reply: StoredReply) -> int:
+        """Lines that the reply should have; of a file's list, those that it has."""
+        return len(lines_of(reply.text, one_line=False, finished=True)) if self.replayed else reply.asked_for
 
     def list_request(self, example: Example, sample: int, k: int) -> Request:
         """Asks for k alternatives at once, by the paper's prompt."""

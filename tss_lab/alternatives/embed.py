@@ -22,13 +22,8 @@ log = logging.getLogger(__name__)
 
 Vectors = npt.NDArray[np.float32]
 _TEXTS_PER_SHARD = 8192
-_IDENTITY_FILES = (
-    "model.safetensors",
-    "tokenizer.json",
-    "modules.json",
-    "1_Pooling/config.json",
-    "sentence_bert_config.json",
-)
+_IDENTITY_FILES = ("*.safetensors", "*.bin", "*.json", "*.txt", "*.model")
+_OTHER_RUNTIMES = {"onnx", "openvino"}
 
 
 class Embedder:
@@ -41,8 +36,10 @@ class Embedder:
 
     def identity(self) -> dict[str, Any]:
         """Hashes of the weights and of the files that say how they are used."""
-        present = [name for name in _IDENTITY_FILES if (self.folder / name).is_file()]
-        return {"files": {name: file_sha256(self.folder / name) for name in present}, "normalized": True}
+        present = {path for pattern in _IDENTITY_FILES for path in self.folder.rglob(pattern)}
+        names = sorted(str(path.relative_to(self.folder)) for path in present)
+        used = [name for name in names if Path(name).parts[0] not in _OTHER_RUNTIMES]
+        return {"files": {name: file_sha256(self.folder / name) for name in used}, "normalized": True}
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """Unit vectors in the order of ``texts``: (P, D)."""
@@ -68,7 +65,14 @@ class Embedder:
         from sentence_transformers import SentenceTransformer
 
         log.info("embedding %d instructions with %s", len(missing), self.config.name)
-        model = SentenceTransformer(str(self.folder), local_files_only=True, trust_remote_code=False)
+        if not list(self.folder.rglob("*.safetensors")):
+            raise ModelError(
+                f"{self.folder} holds no *.safetensors file; tss_lab reads weights in that format only. "
+                "Take another alternatives.embedder.path, or save the model again with save_pretrained()"
+            )
+        model = SentenceTransformer(
+            str(self.folder), local_files_only=True, trust_remote_code=False, model_kwargs={"use_safetensors": True}
+        )
         names = list(missing)
         for start in range(0, len(names), _TEXTS_PER_SHARD):
             shard = names[start : start + _TEXTS_PER_SHARD]

@@ -66,7 +66,8 @@ class EndpointGenerator:
         self._client = self._client or self._connect()
         queue = iter(requests)
         failure: GeneratorError | None = None
-        refused_in_a_row = 0
+        # Refusals wait for a good reply: a run of them is the settings' fault and not recorded against the examples.
+        held_back: list[Reply] = []
         with ThreadPoolExecutor(self.config.concurrency) as pool:
             running: set[Future[Reply]] = set()
             while True:
@@ -81,19 +82,19 @@ class EndpointGenerator:
                         replies.append(future.result())
                     except GeneratorError as error:
                         failure = failure or error
-                for reply in replies:
-                    refused_in_a_row = refused_in_a_row + 1 if reply.refused else 0
-                    if refused_in_a_row >= _REFUSALS_IN_A_ROW and failure is None:
-                        failure = GeneratorError(
-                            f"{self.config.base_url} refuses every request ({reply.refused}); "
-                            "check generator.model_name and the sampling settings"
-                        )
-                # A run of refusals that stops the run is the settings' fault: it isn't recorded against the examples.
-                kept = [reply for reply in replies if not (reply.refused and failure)]
-                if kept:
-                    yield kept
+                held_back += [reply for reply in replies if reply.refused]
+                if good := [reply for reply in replies if not reply.refused]:
+                    yield good if failure else [*held_back, *good]
+                    held_back.clear()
+                elif len(held_back) >= _REFUSALS_IN_A_ROW and failure is None:
+                    failure = GeneratorError(
+                        f"{self.config.base_url} refuses every request ({held_back[-1].refused}); "
+                        "check generator.model_name and the sampling settings"
+                    )
         if failure is not None:
             raise failure
+        if held_back:
+            yield held_back
 
     def _connect(self) -> OpenAI:
         try:
@@ -102,7 +103,7 @@ class EndpointGenerator:
             raise ConfigError("generator=endpoint needs the openai client: pip install 'tss-lab[endpoint]'") from error
         return OpenAI(
             base_url=self.config.base_url,
-            api_key=os.environ.get(self.config.api_key_env) or "none",
+            api_key=os.environ.get(self.config.api_key_env or "") or "none",
             timeout=self.config.timeout_seconds,
             max_retries=self.config.request_retries,
         )
@@ -136,9 +137,14 @@ class EndpointGenerator:
         return Reply(request, choices[0].message.content or "", finished=choices[0].finish_reason != "length")
 
     def _why(self, what: str, status: int | None) -> str:
+        key = (
+            f"check the key in the environment variable {self.config.api_key_env}"
+            if self.config.api_key_env
+            else "set generator.api_key_env to the name of the environment variable that holds its key"
+        )
         remedy = {
-            401: f"check the key in the environment variable {self.config.api_key_env}",
-            403: f"check the key in the environment variable {self.config.api_key_env}",
+            401: key,
+            403: key,
             404: "check generator.base_url (it ends in /v1 as a rule) and generator.model_name",
             429: "set generator.requests_per_minute, or lower generator.concurrency",
         }.get(status or 0, "check that the server runs, or raise generator.timeout_seconds")

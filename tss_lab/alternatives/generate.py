@@ -241,7 +241,7 @@ def _counts(
         rejected.update(cleaner.rejected)
         shortened += cleaner.shortened
         accepted += len(cleaner.accepted)
-        asked_for += sum(reply.asked_for for reply in own)
+        asked_for += sum(asking.num_asked_for(reply) for reply in own)
         requests += len(own)
         retries += sum(reply.round > 0 for reply in own)
         complete_at_first += len(asking.clean(example, [reply for reply in own if reply.round == 0]).accepted) >= k

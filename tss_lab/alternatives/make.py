@@ -97,6 +97,7 @@ def _generate(
     writer = make_generator(generator, cache)
     made: Generated = generate(examples, config.k, asking, writer, store, may_generate=may_generate)
     if made.new_alternatives:
+        del writer  # with its model
         free_memory()
     parts.generated = {name: found[: config.k] for name, found in made.by_example.items()}
     parts.fingerprints["generated"] = made.fingerprint

@@ -19,6 +19,8 @@ from tss_lab.alternatives.generator import Reply, Request, Turn, request_seed
 from tss_lab.config import GeneratorConfig
 from tss_lab.errors import ConfigError, GeneratorError
 from tss_lab.models import load_model, load_tokenizer, resolve_model
+from tss_lab.models.devices import local_cuda_device
+from tss_lab.prompts import chat_template_of
 
 if TYPE_CHECKING:
     import torch
@@ -60,6 +62,7 @@ class TransformersGenerator:
             "max_new_tokens": self.config.max_new_tokens,
             "seed": self.config.seed,
             "sampling_version": 1,
+            **({"date": "fixed"} if "strftime_now" in chat_template_of(self._tokenizer) else {}),
         }
 
     def render(self, request: Request) -> str:
@@ -76,7 +79,10 @@ class TransformersGenerator:
 
         messages = [{"role": role, "content": content} for role, content in turns]
         # enable_thinking is for templates that know it: a thought of its own would use up the reply's length.
-        options = {"tokenize": False, "add_generation_prompt": True, "enable_thinking": False}
+        options: dict[str, Any] = {
+            "chat_template": chat_template_of(self._tokenizer), "tokenize": False, "add_generation_prompt": True,
+            "enable_thinking": False,
+        }  # fmt: skip
         try:
             return str(self._tokenizer.apply_chat_template(messages, **options))
         except TemplateError:  # a template without system turns: the first user turn takes it
@@ -91,7 +97,7 @@ class TransformersGenerator:
 
             device = self.config.device
             if device == "auto":
-                device = "cuda" if torch.cuda.is_available() else "cpu"
+                device = local_cuda_device() if torch.cuda.is_available() else "cpu"
             log.info("loading generator %s on %s", self.config.name, device)
             self._loaded = load_model(self._local.folder, self.config.dtype, device=device)
         return self._loaded

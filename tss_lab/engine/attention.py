@@ -182,10 +182,13 @@ def _flex(
     """The same by flex attention; ``compiled=False`` runs its reference on any device. Returns (1, T, H, d)."""
     from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
+    if torch.is_autocast_enabled(query.device.type):  # rotary embeddings leave query and key in float32
+        kind = torch.get_autocast_dtype(query.device.type)
+        query, key, value = query.to(kind), key.to(kind), value.to(kind)
     slot = ("flex", window, query.device)
     if slot not in tree.prepared:
-        end = torch.from_numpy(tree.subtree_end_T).to(query.device)
-        position = torch.from_numpy(tree.position_ids_T).to(query.device)
+        end = torch.from_numpy(tree.subtree_end_T).to(query.device, torch.int32)
+        position = torch.from_numpy(tree.position_ids_T).to(query.device, torch.int32)
 
         def mask(_batch: Tensor, _head: Tensor, i: Tensor, j: Tensor) -> Tensor:
             seen = (j <= i) & (i < end[j])

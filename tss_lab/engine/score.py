@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -28,7 +29,9 @@ log = logging.getLogger(__name__)
 
 CPU_TOKENS = 1024
 """Tokens of a pack on a CPU: larger ones fall out of its caches, smaller ones repeat the shared prefix."""
-_LARGEST_PACK = 1 << 16
+_LARGEST_PACK = 1 << 15
+_MASK_BYTES = 12
+"""Bytes that building a GPU's mask takes a pair of tokens, as measured."""
 _PLAIN_ROWS = 64
 
 
@@ -40,8 +43,8 @@ class Scorer:
         scoring: engine, memory and pack size; nothing else of it matters here.
 
     ``engine`` says which path runs, ``tokens_per_pack`` the budget now (halved after an out-of-memory),
-    ``num_forwards`` the forward passes so far. Raises TreeUnsupportedError when ``engine=tree`` is asked
-    for and the model doesn't allow it.
+    ``num_forwards`` the forward passes so far. What the tree can't do for a model goes to the plain path,
+    with a warning, unless ``engine=tree`` is asked for: then TreeUnsupportedError is raised.
     """
 
     def __init__(self, model: PreTrainedModel, scoring: ScoringConfig):
@@ -49,6 +52,8 @@ class Scorer:
         self.memory_bytes = scoring.logits_memory_mb << 20
         self.engine = "plain" if scoring.engine == "plain" else "tree"
         self.num_forwards = 0
+        self._may_fall_back = scoring.engine == "auto"
+        self._ran_short = False
         if self.engine == "tree":
             reason = _tree_refusal(model)
             if reason and scoring.engine == "tree":
@@ -72,11 +77,16 @@ class Scorer:
             found = [plain_score(self.model, pair) for pair in pairs]
             self.num_forwards += len(pairs)
             return np.array([value for value, _ in found]), np.array([greedy for _, greedy in found], dtype=bool)
+        if self._ran_short and len(packs := pack_indices(pairs, self.tokens_per_pack)) > 1:
+            return self._in_parts(pairs, packs)
         try:
             return self._tree_score(pairs)
-        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        except (TreeUnsupportedError, torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             if not _out_of_memory(error):
-                raise
+                if not (self._may_fall_back and _tree_failed(error)):
+                    raise
+                self.use_plain(f"{type(error).__name__}: {str(error).splitlines()[0]}")
+                return self.score(pairs)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         if len(pairs) == 1:
@@ -84,11 +94,17 @@ class Scorer:
             raise ModelError(
                 f"a pair of {length} tokens doesn't fit into memory; lower scoring.max_length or take a larger device"
             )
-        half = len(pairs) // 2
-        self.tokens_per_pack = max(1, self.tokens_per_pack // 2)
+        size = build_pack([(pair.prompt_ids, pair.target_ids) for pair in pairs]).num_tokens
+        self.tokens_per_pack = max(1, min(self.tokens_per_pack, size) // 2)
+        self._ran_short = True
         log.warning("out of memory; going on with at most %d tokens a pack", self.tokens_per_pack)
-        first, second = self.score(pairs[:half]), self.score(pairs[half:])
-        return np.concatenate([first[0], second[0]]), np.concatenate([first[1], second[1]])
+        return self._in_parts(pairs, pack_indices(pairs, self.tokens_per_pack))
+
+    def _in_parts(self, pairs: Sequence[TokenPair], packs: Sequence[list[int]]) -> tuple[FloatArray, BoolArray]:
+        loglik_P, greedy_P = np.full(len(pairs), np.nan), np.zeros(len(pairs), dtype=bool)
+        for indices in packs:
+            loglik_P[indices], greedy_P[indices] = self.score([pairs[index] for index in indices])
+        return loglik_P, greedy_P
 
     def _tree_score(self, pairs: Sequence[TokenPair]) -> tuple[FloatArray, BoolArray]:
         pack = build_pack([(pair.prompt_ids, pair.target_ids) for pair in pairs])
@@ -180,11 +196,18 @@ def _fitting_tokens(model: PreTrainedModel) -> int:
     config = model.config.get_text_config()
     width = 12 * config.hidden_size + 3 * getattr(config, "intermediate_size", 4 * config.hidden_size)
     free_bytes, _ = torch.cuda.mem_get_info(device)
-    return int(min(_LARGEST_PACK, max(CPU_TOKENS, free_bytes // 2 // (width * 4))))
+    fitting = min(free_bytes // 2 // (width * 4), math.isqrt(free_bytes // 4 // _MASK_BYTES))
+    return int(min(_LARGEST_PACK, max(CPU_TOKENS, fitting)))
 
 
 def _out_of_memory(error: BaseException) -> bool:
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+
+
+def _tree_failed(error: BaseException) -> bool:
+    """Whether the tree path can't be had here: a model it doesn't know, or a GPU kernel that can't be built."""
+    makers = ("torch._dynamo", "torch._inductor", "triton")
+    return isinstance(error, TreeUnsupportedError) or type(error).__module__.startswith(makers)
 
 
 def _shown(packs: list[list[int]], progress: str | None) -> Iterator[list[int]]:

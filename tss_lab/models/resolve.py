@@ -110,6 +110,11 @@ def _cached(cache: Path, folder: Path, what: str, compute: Callable[[], str]) ->
 
 def context_length(folder: Path) -> int | None:
     """The longest sequence that the model's config admits, in tokens; None where it doesn't say."""
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    length = config.get("text_config", config).get("max_position_embeddings")
+    from transformers import AutoConfig
+
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"can't read {folder / 'config.json'}: {error}") from error
+    length = getattr(config.get_text_config(), "max_position_embeddings", None)
     return None if length is None else int(length)

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tss_lab.config import ModelConfig
+from tss_lab.errors import ArtifactError
 from tss_lab.store import fingerprint
-from tss_lab.types import EvaluationResult, HeldOutMeasure, PromptKind
+from tss_lab.types import EvaluationResult, HeldOutMeasure
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
-
     from tss_lab.models import LocalModel
     from tss_lab.pipeline.steps import Pipeline
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -28,27 +30,29 @@ class Evaluation:
     held_out: Sequence[HeldOutMeasure] = ()
 
 
-def evaluate_models(run: Pipeline) -> Evaluation:
-    """Benchmarks and held-out measures of the untuned model and, where there is one, the tuned."""
-    from tss_lab.evaluation.results import flat_metrics
-    from tss_lab.models import resolve_model
+def evaluate_models(run: Pipeline) -> Evaluation | None:
+    """Benchmarks and held-out measures of the untuned model and, where there is one, the tuned.
 
-    config, folder = run.config, run.tuned_folder
-    tuned: _Loadable | None = None
-    if folder is not None:
-        tuned = _Loadable(resolve_model(ModelConfig(name=config.run_name, path=str(folder)), config.paths.cache))
+    Every process takes part in the held-out pass; the rest is the first one's, and None on the others.
+    Without the stage ``evaluation`` only what is there already is found.
+    """
+    held_out = _held_out_measures(run)
+    if not run.book.is_writer:
+        return None
+    from tss_lab.evaluation.results import flat_metrics
+
+    config, tuned = run.config, run.tuned_model
     results: dict[str, EvaluationResult] = {}
     if config.eval.name != "none":
         if config.eval.baseline or tuned is None:
             # The same for every run of a sweep, so it lies in the store.
             identity = {"model": run.model.identity(), "eval": config.eval.model_dump(mode="json")}
             shared = run.store.root / "evaluations" / fingerprint(identity)
-            results["zero_shot"] = _on_benchmarks(run, _Loadable(run.model), shared)
+            results |= _on_benchmarks(run, "zero_shot", run.model, shared)
         if tuned is not None:
-            results["tuned"] = _on_benchmarks(run, tuned, run.book.path / "eval")
+            results |= _on_benchmarks(run, "tuned", tuned, run.book.path / "eval")
         for name, result in results.items():
             run.book.measure(f"eval/{name}", flat_metrics(result))
-    held_out = _on_held_out(run, tuned)
     for measure in held_out:
         for when in ("before", "after", "difference"):
             estimate = getattr(measure, when)
@@ -58,54 +62,36 @@ def evaluate_models(run: Pipeline) -> Evaluation:
     return Evaluation(**results, held_out=held_out)
 
 
-class _Loadable:
-    """A model that is loaded when a measure needs it, and once."""
-
-    def __init__(self, local: LocalModel):
-        self.local = local
-
-    @cached_property
-    def loaded(self) -> PreTrainedModel:
-        import torch
-
-        from tss_lab.models import load_model
-
-        return load_model(self.local.folder, device="cuda" if torch.cuda.is_available() else "cpu")
-
-
-def _on_benchmarks(run: Pipeline, model: _Loadable, output: Path) -> EvaluationResult:
+def _on_benchmarks(run: Pipeline, which: str, local: LocalModel, output: Path) -> dict[str, EvaluationResult]:
+    """``{which: result}``; empty where there is none and none may be computed."""
     from tss_lab.evaluation.results import find_result
 
-    name = fingerprint(model.local.identity())
+    name = fingerprint(local.identity())
     known = find_result(output, run.config.eval, name)
     if known is not None:
-        return known
+        return {which: known}
+    if "evaluation" not in run.stages:
+        return {}
+    import torch
+
     from tss_lab.engine.score import score_pairs
     from tss_lab.evaluation.harness import evaluate
-    from tss_lab.models import load_tokenizer
+    from tss_lab.models import load_model, load_tokenizer
 
-    scorer = partial(score_pairs, model.loaded, scoring=run.config.scoring, progress="evaluating")
-    return evaluate(model.loaded, load_tokenizer(model.local.folder), run.config.eval, output, name, scorer)
+    model = load_model(local.folder, device="cuda" if torch.cuda.is_available() else "cpu")
+    scorer = partial(score_pairs, model, scoring=run.config.scoring, progress="evaluating")
+    return {which: evaluate(model, load_tokenizer(local.folder), run.config.eval, output, name, scorer)}
 
 
-def _on_held_out(run: Pipeline, tuned: _Loadable | None) -> list[HeldOutMeasure]:
+def _held_out_measures(run: Pipeline) -> list[HeldOutMeasure]:
     """Loss and instruction sensitivity of both models; nothing without held-out examples."""
-    if not run.dataset.held_out:
-        return []
     from tss_lab.evaluation.heldout import held_out_measures
-    from tss_lab.scoring import to_likelihoods
 
-    kinds = {PromptKind.TRUE} | ({PromptKind.ALTERNATIVE} if run.wants_sensitivity else set())
-    plan = run.plan_of(run.dataset.held_out, frozenset(kinds))
-    before = to_likelihoods(run.pass_over(plan).frame)
-    if tuned is None:
-        return held_out_measures(before)
-    return held_out_measures(before, to_likelihoods(_scored(tuned, plan.pairs, run)))
-
-
-def _scored(model: _Loadable, pairs: Sequence[Any], run: Pipeline) -> Any:
-    from tss_lab.engine.score import score_pairs
-    from tss_lab.scoring.table import stored_rows
-
-    loglik_P, _ = score_pairs(model.loaded, pairs, run.config.scoring, progress="held-out examples")
-    return stored_rows(pairs, loglik_P)
+    try:
+        likelihoods = run.held_out_likelihoods
+    except ArtifactError as error:
+        if "evaluation" in run.stages:
+            raise
+        log.info("no held-out measures: %s", error)
+        return []
+    return [] if likelihoods is None else held_out_measures(*likelihoods)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import math
 import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 import filelock
@@ -21,11 +23,24 @@ from tss_lab.store import write_atomic, write_json
 log = logging.getLogger(__name__)
 
 FORMAT_VERSION = 1
+_OF_THE_COMMAND = {"stages", "paths", "trainer", "logger"}
+"""Settings that may differ between two commands for the same run."""
 
 
 def finite(values: Mapping[str, float]) -> dict[str, float]:
     """Without the numbers that JSON has no word for."""
     return {name: value for name, value in values.items() if math.isfinite(value)}
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """A record of this run; an empty one where there is none or it can't be read, which is said."""
+    if not path.exists():
+        return {}
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        log.warning("%s can't be read (%s) and is begun anew", path, error)
+        return {}
 
 
 class RunFolder:
@@ -75,6 +90,9 @@ class RunFolder:
 
     def _begin(self) -> None:
         settings = self.config.model_dump(mode="json")
+        if self._is_this_run(settings):
+            self.metrics = _read_json(self.path / "metrics.json")
+            self.record = _read_json(self.path / "run.json")
         write_atomic(self.path / "config.yaml", yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
         self.note(
             format_version=FORMAT_VERSION,
@@ -85,6 +103,18 @@ class RunFolder:
             versions=versions(),
             hardware=hardware(),
         )
+
+    def _is_this_run(self, settings: Mapping[str, Any]) -> bool:
+        """Whether the folder's record is of the same settings, so that a command for some steps adds to it."""
+        path = self.path / "config.yaml"
+        if not path.exists():
+            return False
+        known = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if not isinstance(known, dict):
+            return False
+        return {name: known.get(name) for name in settings if name not in _OF_THE_COMMAND} == {
+            name: value for name, value in settings.items() if name not in _OF_THE_COMMAND
+        }
 
     def note(self, **facts: Any) -> None:
         """Adds facts to ``run.json``."""

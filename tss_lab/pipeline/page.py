@@ -53,7 +53,7 @@ def run_report(run: Pipeline) -> RunReport:
         model_name=config.model.name,
         dataset_name=config.dataset.name,
         method_name=config.method.name,
-        rho=config.rho,
+        rho=1.0 if config.method.name == "full" else config.rho,
         seed=config.seed,
         settings=config.model_dump(mode="json"),
         record=run.book.record,
@@ -135,7 +135,7 @@ def finish(run: Pipeline) -> None:
         console.print(run.dataset.check.summary(), markup=False, highlight=False)
     else:
         print_summary(run_report(run), console)
-    console.print(f"page: {page}" if page else f"results: {run.book.path}", highlight=False)
+    console.print(f"page: {page}" if page else f"results: {run.book.path}", markup=False, highlight=False)
 
 
 def _send_to_loggers(run: Pipeline, page: Path | None) -> None:

@@ -10,13 +10,14 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tss_lab.config import STAGES, RunConfig, Stage
-from tss_lab.errors import DataError
+from tss_lab.errors import ConfigError, DataError
 from tss_lab.methods import Method, WeightStatistics, build_method, select
 from tss_lab.pipeline.evaluate import Evaluation, evaluate_models
 from tss_lab.pipeline.folder import RunFolder, finite
@@ -52,6 +53,7 @@ class Pipeline:
         """The requested stages, in order; then the summary."""
         log.info("%s: %s; results go to %s", self.config.run_name, ", ".join(self.stages), self.book.path)
         began = time.perf_counter()
+        self._check_what_can_be_known()
         if self._needs_the_model:
             _ = self.dataset, self.model  # what isn't there is found out before hours of generation
         for stage in self.stages:
@@ -59,6 +61,23 @@ class Pipeline:
         self.book.measure("cost/total", {"seconds": time.perf_counter() - began})
         if self.book.is_writer:
             finish(self)
+
+    def _check_what_can_be_known(self) -> None:
+        """Raises ConfigError now for what a later step would refuse after hours."""
+        from tss_lab.models.devices import check_devices
+        from tss_lab.prompts import get_template
+
+        config, asked = self.config, set(self.stages)
+        get_template(config.scoring.template)
+        if {"likelihoods", "sft"} & asked:
+            check_devices(config.trainer)
+        if "sft" in asked and config.sft.lora is not None and find_spec("peft") is None:
+            raise ConfigError("sft=lora needs the package peft: pip install 'tss-lab[lora]'")
+        if "evaluation" in asked and config.eval.name != "none" and config.eval.mirror is not None:
+            if not Path(config.eval.mirror).expanduser().is_dir():
+                raise ConfigError(f"eval.mirror={config.eval.mirror} is not a directory; check the path")
+        elif "evaluation" in asked and config.eval.name == "none" and not config.dataset.held_out:
+            log.warning("nothing will be evaluated: set eval=paper or eval=mini, or dataset.held_out=500")
 
     @property
     def _needs_the_model(self) -> bool:
@@ -150,6 +169,14 @@ class Pipeline:
         )
 
     @cached_property
+    def tuning_encoder(self) -> PromptEncoder:
+        """The same for training, whose limits are ``sft.max_length`` and the model's own."""
+        from tss_lab.models import context_length
+        from tss_lab.prompts import PromptEncoder
+
+        return PromptEncoder(self.encoder.tokenizer, self.encoder.template, context_length(self.model.folder))
+
+    @cached_property
     def plan(self) -> Plan:
         """The (prompt, target) pairs that the method is made of."""
         return self.plan_of(self.dataset.examples, self.method.needs)
@@ -160,15 +187,17 @@ class Pipeline:
         context: IfdContext = getattr(self.method, "direct_context", "bos")
         return plan_pairs(examples, self.alternatives_of, kinds, self.encoder, context)
 
-    def pass_over(self, plan: Plan) -> LikelihoodRun:
-        """Likelihoods of a plan's pairs under the frozen model, from the store or computed into it."""
+    def pass_over(self, plan: Plan, model: LocalModel, stage: Stage) -> LikelihoodRun:
+        """Likelihoods of a plan's pairs under a model, from the store or, in ``stage``, computed into it.
+
+        Every process of a distributed run takes part.
+        """
         from tss_lab.scoring import compute_likelihoods
 
         config = self.config
         return compute_likelihoods(
-            plan, self.model, self.encoder, config.scoring, config.trainer, self.store,
-            may_compute="likelihoods" in config.stages,
-        )  # fmt: skip
+            plan, model, self.encoder, config.scoring, config.trainer, self.store, may_compute=stage in config.stages
+        )
 
     @cached_property
     def likelihood_pass(self) -> LikelihoodRun | None:
@@ -178,7 +207,7 @@ class Pipeline:
         from tss_lab.scoring import write_table
 
         with self.book.timed("likelihoods"):
-            done = self.pass_over(self.plan)
+            done = self.pass_over(self.plan, self.model, "likelihoods")
         if self.book.is_writer:
             write_table(done.frame, self.book.path / "likelihoods.parquet")
         self.book.note(likelihoods={**done.as_dict(), **self.plan.as_dict()})
@@ -277,7 +306,7 @@ class Pipeline:
         whole = config.method.scope == "full"
         identity = {
             "model": self.model.identity(),
-            "prompts": self.encoder.identity(),
+            "prompts": self.tuning_encoder.identity(),
             "sft": config.sft.identity(),
             "precision": config.trainer.precision,
             "seed": config.seed,
@@ -285,9 +314,10 @@ class Pipeline:
         with self.book.timed("sft"):
             result = fine_tune(
                 [by_id[str(selection.example_id_N[n])] for n in kept], selection.weight_N[kept], self.dataset.held_out,
-                self.model, self.encoder, config.sft, config.trainer, config.seed, self.book.path, self.loggers,
-                identity,
+                self.model, self.tuning_encoder, config.sft, config.trainer, config.seed, self.book.path,
+                self.loggers if "sft" in self.stages else [], identity,
                 card=self._card(), clipped_share=weights.clipped_share, steps_fraction=config.rho if whole else 1.0,
+                may_train="sft" in self.stages,
             )  # fmt: skip
         self.book.measure("", result.metrics)
         return result
@@ -298,14 +328,25 @@ class Pipeline:
         if "sft" in self.stages:
             return self.sft.model_folder
         folder = self.book.path / "model"
-        return folder if (folder / "config.json").exists() else None
+        return folder if list(folder.glob("*config.json")) else None  # adapters have a config of their own
+
+    @cached_property
+    def tuned_model(self) -> LocalModel | None:
+        from tss_lab.config import ModelConfig
+        from tss_lab.models import resolve_model
+
+        if self.tuned_folder is None:
+            return None
+        return resolve_model(
+            ModelConfig(name=self.config.run_name, path=str(self.tuned_folder)), self.config.paths.cache
+        )
 
     def _card(self) -> dict[str, Any]:
         """What the model card of the tuned model states."""
         config = self.config
         return {
             "base_model": config.model.path or config.model.name, "licence": config.model.licence,
-            "dataset": config.dataset.hub_id or config.dataset.path or config.dataset.name,
+            "dataset": config.dataset.path or config.dataset.hub_id or config.dataset.name,
             "method": config.method.name, "rho": config.rho, "budget": config.budget.kind, "seed": config.seed,
             "weighting": config.method.weighting.model_dump(mode="json"), "run": config.run_name,
         }  # fmt: skip
@@ -315,10 +356,22 @@ class Pipeline:
     @cached_property
     def evaluation(self) -> Evaluation | None:
         """The untuned and the tuned model on benchmarks and on held-out examples; None on further ranks."""
-        if not self.book.is_writer:
-            return None
         with self.book.timed("evaluation"):
             return evaluate_models(self)
+
+    @cached_property
+    def held_out_likelihoods(self) -> tuple[Likelihoods, Likelihoods | None] | None:
+        """Those of the held-out examples under the untuned and the tuned model; None without such examples."""
+        if not self.dataset.held_out:
+            return None
+        from tss_lab.scoring import to_likelihoods
+
+        kinds = {PromptKind.TRUE} | ({PromptKind.ALTERNATIVE} if self.wants_sensitivity else set())
+        plan = self.plan_of(self.dataset.held_out, frozenset(kinds))
+        before = to_likelihoods(self.pass_over(plan, self.model, "evaluation").frame)
+        if self.tuned_model is None:
+            return before, None
+        return before, to_likelihoods(self.pass_over(plan, self.tuned_model, "evaluation").frame)
 
     # 8 ----------------------------------------------------------------------------------------- report
 
@@ -329,8 +382,17 @@ class Pipeline:
             return None
         if self.stages == ["report"]:  # asked for alone: show all that the store and the folder hold
             _ = self.selected
+        self._find_what_was_done_before()
         with self.book.timed("report"):
             return write_page(self)
+
+    def _find_what_was_done_before(self) -> None:
+        """Training and evaluation of an earlier command of this run, where this one leaves them out."""
+        known = {name.partition("/")[0] for name in self.book.metrics}
+        if "sft" in known and "sft" not in self.stages:
+            _ = self.sft
+        if {"eval", "held_out"} & known and "evaluation" not in self.stages:
+            _ = self.evaluation
 
     # ------------------------------------------------------------------------------------------ tracking
 

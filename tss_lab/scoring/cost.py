@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -33,11 +33,11 @@ class PassCost:
         return self.flops / (USUAL_SHARE * flops_per_second)
 
 
-def pass_cost(config: Mapping[str, Any], pairs: Sequence[TokenPair], packs: Sequence[Sequence[int]]) -> PassCost:
+def pass_cost(config: Any, pairs: Sequence[TokenPair], packs: Sequence[Sequence[int]]) -> PassCost:
     """Cost of scoring ``pairs`` in ``packs`` of indices, each in the order of ``sort_key``.
 
     Args:
-        config: the model's ``config.json``.
+        config: the model's transformers config (of its text part).
     """
     num_tokens = unshared = targets = 0
     attended = 0.0
@@ -55,22 +55,22 @@ def pass_cost(config: Mapping[str, Any], pairs: Sequence[TokenPair], packs: Sequ
     return PassCost(sum(map(len, packs)), num_tokens, unshared, targets, flops)
 
 
-def forward_flops(config: Mapping[str, Any], num_tokens: float, attended: float, num_targets: float) -> float:
+def forward_flops(config: Any, num_tokens: float, attended: float, num_targets: float) -> float:
     """Multiplications and additions of a decoder's matrix products.
 
     Args:
+        config: as for ``pass_cost``; sizes are read under transformers' common names.
         attended: query-key pairs, summed over tokens, without regard to sliding windows.
         num_targets: positions that are projected to the vocabulary.
     """
-    c = config.get("text_config", config)
-    width, heads = c["hidden_size"], c["num_attention_heads"]
-    channels = heads * (c.get("head_dim") or width // heads)
-    key_channels = channels * (c.get("num_key_value_heads") or heads) // heads
-    inner = c.get("intermediate_size") or 4 * width
+    width, heads = config.hidden_size, config.num_attention_heads
+    channels = heads * (getattr(config, "head_dim", None) or width // heads)
+    key_channels = channels * (getattr(config, "num_key_value_heads", None) or heads) // heads
+    inner = getattr(config, "intermediate_size", None) or 4 * width
     layer = width * (2 * channels + 2 * key_channels) + 3 * width * inner
-    body = 2.0 * c["num_hidden_layers"] * layer * num_tokens
-    attention = 4.0 * c["num_hidden_layers"] * channels * attended
-    return float(body + attention + 2.0 * width * c["vocab_size"] * num_targets)
+    body = 2.0 * config.num_hidden_layers * layer * num_tokens
+    attention = 4.0 * config.num_hidden_layers * channels * attended
+    return float(body + attention + 2.0 * width * config.vocab_size * num_targets)
 
 
 def matmul_rate(device: torch.device, dtype: torch.dtype, repeats: int = 3) -> float:

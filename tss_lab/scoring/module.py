@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -88,6 +87,8 @@ class ScoringModule(pl.LightningModule):
         if not chosen:
             return
         found = largest_difference(scorer, chosen)
+        if scorer.engine != "tree":
+            return  # the tree refused these pairs, and said why
         tolerance = TOLERANCE[self.scoring.dtype]
         if not found > tolerance:
             self.self_check_difference = found
@@ -102,8 +103,7 @@ class ScoringModule(pl.LightningModule):
     def _announce(self, packs: list[list[int]]) -> None:
         if not self.trainer.is_global_zero or self.model is None:
             return
-        config = json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
-        self.cost = cost = pass_cost(config, self.pairs, packs)
+        self.cost = cost = pass_cost(self.model.config.get_text_config(), self.pairs, packs)
         rate = matmul_rate(self.device, self.model.dtype) * self.trainer.world_size
         log.info(
             "scoring %d pairs on %d device(s): %d tokens, %d with shared prefixes once; %.3g TFLOP, about %.0f s",

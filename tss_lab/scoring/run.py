@@ -6,7 +6,6 @@ Torch and Lightning are imported only when something is missing.
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import time
 import warnings
@@ -20,6 +19,7 @@ from tss_lab.config import ScoringConfig, TrainerConfig
 from tss_lab.correlation import spearman
 from tss_lab.errors import ArtifactError
 from tss_lab.models import LocalModel
+from tss_lab.models.devices import accelerator, check_devices, num_processes
 from tss_lab.prompts import PromptEncoder
 from tss_lab.provenance import global_rank, versions
 from tss_lab.scoring.plan import Plan
@@ -89,18 +89,19 @@ def compute_likelihoods(
 ) -> LikelihoodRun:
     """The likelihoods of all pairs of ``plan``: those in the store are read, the others computed and stored.
 
-    Every process of a distributed run calls it with the same plan. Raises ArtifactError when pairs are
-    missing and ``may_compute`` is false, ModelError for a model that gives no finite number.
+    Every process of a distributed run calls it with the same plan, and all of them meet in the pass,
+    even when nothing is missing. Raises ArtifactError when pairs are missing and ``may_compute`` is
+    false, ModelError for a model that gives no finite number.
     """
     artifact = store.artifact("likelihoods", likelihood_identity(local_model, encoder, scoring))
     pairs = list({pair.pair_id: pair for pair in reversed(plan.pairs)}.values())[::-1]
     started = time.perf_counter()
-    world_size = int(os.environ.get("WORLD_SIZE", "1"))
+    several = num_processes(trainer) > 1
     module: ScoringModule | None = None
     if global_rank() > 0:
         module = _computed(artifact, local_model, scoring, trainer, pairs, [])
         num_due = len(module.due)
-    elif (num_due := len(_missing(artifact, pairs))) or world_size > 1:
+    elif (num_due := len(_missing(artifact, pairs))) or several:
         if num_due and not may_compute:
             raise ArtifactError(
                 f"{num_due} of {len(pairs)} log-likelihoods are not in {artifact.folder}; add likelihoods to stages"
@@ -108,7 +109,7 @@ def compute_likelihoods(
         with artifact.lock():
             due = _missing(artifact, pairs)  # another run may have computed some while we waited
             num_due = len(due)
-            if due or world_size > 1:
+            if due or several:
                 module = _computed(artifact, local_model, scoring, trainer, pairs, due)
                 _write_manifest(artifact)
     seconds = time.perf_counter() - started
@@ -161,13 +162,14 @@ def _computed(
     from tss_lab.scoring.module import ScoringModule
     from tss_lab.scoring.writer import LikelihoodWriter
 
+    check_devices(trainer)
     logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
     logging.getLogger("pytorch_lightning.accelerators.cuda").setLevel(logging.WARNING)
     module = ScoringModule(local_model.folder, scoring, pairs, due)
     writer = LikelihoodWriter(artifact, scoring.pairs_per_shard)
     shown = sys.stderr.isatty()
     runner = pytorch_lightning.Trainer(
-        accelerator=trainer.accelerator,
+        accelerator=accelerator(trainer),
         devices=trainer.devices,
         num_nodes=trainer.num_nodes,
         strategy="ddp" if trainer.strategy == "fsdp" else trainer.strategy,
@@ -187,17 +189,15 @@ def _computed(
         runner.predict(module, return_predictions=False)
     runner.strategy.barrier()  # a rank without a pack is here at once; the table is whole when all are
     if module.due and scoring.dtype != "float32" and runner.is_global_zero:
-        module.float32_rank_correlation = _against_float32(artifact, module)
+        module.float32_rank_correlation = _against_float32(artifact, module, str(runner.strategy.root_device))
     return module
 
 
-def _against_float32(artifact: Artifact, module: ScoringModule, sample: int = 64) -> float:
+def _against_float32(artifact: Artifact, module: ScoringModule, device: str, sample: int = 64) -> float:
     """Rank correlation of the computed log-likelihoods with float32 ones, over evenly spaced due pairs."""
     from tss_lab.engine.score import score_pairs
     from tss_lab.models import load_model
 
-    assert module.model is not None
-    device = str(module.model.device)
     due = module.due[:: max(1, -(-len(module.due) // sample))]
     chosen = [module.pairs[index] for index in due]
     exact, _ = score_pairs(load_model(module.folder, "float32", device=device), chosen, module.scoring)

@@ -20,8 +20,9 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.strategies import DDPStrategy, ModelParallelStrategy
 
 from tss_lab.config import SftConfig, TrainerConfig
-from tss_lab.errors import ConfigError, TrainingError
+from tss_lab.errors import ArtifactError, TrainingError
 from tss_lab.models import LocalModel, free_memory, load_model
+from tss_lab.models.devices import accelerator, check_devices
 from tss_lab.prompts import PromptEncoder
 from tss_lab.sft import checkpoints
 from tss_lab.sft.adapt import parameter_counts, prepare_model
@@ -69,6 +70,7 @@ def fine_tune(
     card: Mapping[str, Any] | None = None,
     steps_fraction: float = 1.0,
     clipped_share: float = 0.0,
+    may_train: bool = True,
 ) -> TrainingResult:
     """Tunes a copy of ``local_model`` on weighted examples and writes it to ``folder/model``.
 
@@ -83,6 +85,8 @@ def fine_tune(
         card: what the model card states beside the plan and the recipe.
         steps_fraction, clipped_share: see ``plan_training``.
 
+        may_train: whether an unfinished training may go on; else ArtifactError is raised.
+
     Raises TrainingError on unusable weights, a loss that isn't finite, a foreign checkpoint or a full
     disk; ConfigError when the device, peft or Liger isn't there.
     """
@@ -94,6 +98,8 @@ def fine_tune(
     if record and (folder / "model").is_dir():
         log.info("%s holds this training already, finished; nothing is trained", folder)
         return _result(record, plan, folder, reused=True)
+    if not may_train:
+        raise ArtifactError(f"{folder} holds no finished training of these settings; add sft to stages")
     with _quiet_lightning():
         lightning = make_trainer(trainer, plan.steps, sft, folder, loggers)
     model = prepare_model(load_model(local_model.folder), sft, seed)
@@ -134,15 +140,13 @@ def make_trainer(
     config: TrainerConfig, steps: int, sft: SftConfig, folder: Path, loggers: Sequence[Logger]
 ) -> pl.Trainer:
     """A Lightning trainer for ``steps`` optimiser steps. Raises ConfigError when there is no such device."""
-    has_gpu = torch.cuda.is_available() or torch.backends.mps.is_available()
-    if config.accelerator == "gpu" and not has_gpu:
-        raise ConfigError("trainer.accelerator=gpu, but torch sees no GPU on this machine; take trainer=cpu")
+    check_devices(config)
     callbacks: list[pl.Callback] = [checkpoints.CheckpointEvery(folder, sft.checkpoint_every, steps)]
     watched = sys.stdout.isatty()
     if watched:
         callbacks.append(_Bar(refresh_rate=1, leave=True))
     return pl.Trainer(
-        accelerator=config.accelerator,
+        accelerator=accelerator(config),
         devices=config.devices,
         num_nodes=config.num_nodes,
         strategy=_strategy(config),

@@ -76,6 +76,8 @@ class Artifact:
     def scan(self) -> pl.LazyFrame | None:
         """A lazy frame over the verified shards, or None when there is none."""
         good = self.verified_shards()
+        with contextlib.suppress(OSError):  # when it was last of use, for gc; a store may be read-only
+            os.utime(self.folder / MANIFEST)
         return pl.scan_parquet(good) if good else None
 
     def append(self, rows: pl.DataFrame) -> Path:
