@@ -1,6 +1,7 @@
 """The page: complete, self-contained, and safe against any text of the data."""
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -12,7 +13,7 @@ from tss_lab.report.cards import ranked_cards
 from tss_lab.report.figures import draw_figures
 from tss_lab.report.model import RunReport
 from tss_lab.report.page import render, write_report
-from tss_lab.types import Selection
+from tss_lab.types import BenchmarkScore, Estimate, EvaluationResult, Selection
 
 VOID = {"meta", "br", "img", "link", "input", "hr"}
 
@@ -101,6 +102,20 @@ def test_demonstration_items_are_never_called_by_the_benchmark_alone(page):
     for name in ("ARC-Challenge", "MMLU", "HellaSwag", "TruthfulQA-MC1"):
         assert shown.count(name) > 0
         assert shown.count(name) == len(re.findall(rf"{name}-style demonstration items", shown))
+
+
+def test_no_item_changed_and_all_right_are_said(tmp_path):
+    """Neither is shown as ± 0.0: Wilson's interval of 4 of 4 begins at 4/(4 + 1.96²) = 51.0 %."""
+    whole = full_report("plain")
+    right = EvaluationResult(
+        "label", "SUM", (BenchmarkScore("mmlu", "MMLU", Estimate(100.0, 0.0, 4), 25.0),), Estimate(100.0, 0.0, 4),
+        np.array(list("abcd"), dtype=object), np.array(["mmlu"] * 4, dtype=object), np.ones(4, dtype=bool),
+    )  # fmt: skip
+    shown = re.sub(r"\s+", " ", " ".join(outline(render(replace(whole, zero_shot=right, tuned=right))).texts))
+    assert "100.0 (51.0 to 100.0)" in shown
+    assert "SUM of 1 benchmark" in shown
+    assert "no item changed" in shown
+    assert not re.search(r"± 0\.0\b", shown)
 
 
 def test_a_run_with_nothing_but_its_name_has_a_page(tmp_path):

@@ -10,6 +10,7 @@ from pytest import approx
 from scipy import stats
 
 from tss_lab.report.statistics import (
+    accuracy_interval,
     auc,
     compare_results,
     effective_size,
@@ -17,6 +18,7 @@ from tss_lab.report.statistics import (
     kept_share_by_group,
     paired_bootstrap_interval,
     paired_difference,
+    wilson_interval,
 )
 from tss_lab.types import BenchmarkScore, Estimate, EvaluationResult
 
@@ -83,6 +85,23 @@ def test_two_results_are_compared_item_by_item():
     assert total.difference.value == approx(25.0)
     assert total.difference.standard_error == approx(math.hypot(25.0, 100.0))
     assert (total.display_name, total.gained, total.lost, total.difference.n) == ("SUM", 2, 1, 6)
+
+
+def test_no_interval_where_no_item_changed():
+    same = result({"a": [True, False], "b": [True, True]})
+    assert [one.interval for one in compare_results(same, same)] == [None, None, None]
+    a, b, total = compare_results(same, result({"a": [False, True], "b": [True, True]}))
+    assert a.interval == approx((-1.959964 * 100, 1.959964 * 100))
+    assert b.interval is None
+    assert total.interval == a.interval
+
+
+def test_wilson_interval_against_scipy():
+    for successes, n in ((0, 40), (40, 40), (7, 20)):
+        reference = stats.binomtest(successes, n).proportion_ci(method="wilson")
+        assert wilson_interval(successes, n) == approx((reference.low, reference.high))
+    assert accuracy_interval(Estimate(0.0, 0.0, 40)) == approx((0.0, 8.762), abs=1e-3)
+    assert accuracy_interval(Estimate(50.0, 10.0, 26)) == approx((50 - 19.59964, 50 + 19.59964))
 
 
 def test_other_items_are_not_compared():

@@ -1,5 +1,7 @@
 """The table on the terminal."""
 
+from dataclasses import replace
+
 from made_up_run import full_report
 from rich.console import Console
 
@@ -18,7 +20,16 @@ def test_main_numbers_are_there():
     assert "8 of 24 examples" in text
     assert "[bold]text[/bold]" in text  # data is no markup
     assert "Sum over demonstration items" in text
-    assert "3.000 to 1.000 in 30 steps" in text
+    assert "of 4 kinds" in text  # the sum says over what it is
+    assert "weighted loss, first and last batch" in text
+    assert "3.000 and 1.000 (30 steps)" in text
+
+
+def test_a_tuning_that_changed_no_item_has_no_interval():
+    whole = full_report("plain")
+    text = printed(replace(whole, tuned=whole.zero_shot))
+    assert text.count("no item changed") == 5
+    assert "+0.0" not in text
 
 
 def test_a_part_of_a_run():

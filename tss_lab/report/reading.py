@@ -25,6 +25,16 @@ READING: tuple[tuple[str, str], ...] = (
         "accuracies' own errors suggest. It doesn't cover what another training seed would give.",
     ),
     (
+        "No item changed",
+        "Where both models have the very same items right there is no spread to take an interval from. It doesn't mean "
+        "a difference of exactly zero: so few items just don't show one.",
+    ),
+    (
+        "All right or all wrong",
+        "An accuracy of 0 or 100 % has no spread either; in place of ± stands its 95 % interval after Wilson. The "
+        "sum's ± takes such a benchmark as exact and is therefore a little too small.",
+    ),
+    (
         "Effective sample size",
         "(Σw)²/Σw²: so many equally weighted examples would be as uneven. Far below the number of examples, few of "
         "them decide the training.",

@@ -57,17 +57,38 @@ class ItemComparison:
     gained: int
     lost: int
 
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """95 % interval; None where the items show no spread, as when none changed: they don't say how sure that is."""
+        if not self.gained + self.lost or not self.difference.standard_error > 0:
+            return None
+        return interval(self.difference)
+
+
+def wilson_interval(successes: int, n: int, level: float = LEVEL) -> tuple[float, float]:
+    """Wilson's interval of a share, in [0, 1]; of positive width for 0 and n successes, unlike the normal one."""
+    z = NormalDist().inv_cdf(0.5 + level / 2)
+    share = successes / n
+    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    return max(middle - half, 0.0), min(middle + half, 1.0)
+
+
+def accuracy_interval(accuracy: Estimate, level: float = LEVEL) -> tuple[float, float]:
+    """Interval of an accuracy in percent: the normal one, or Wilson's where all items are right or all wrong."""
+    if accuracy.n and accuracy.value in (0.0, 100.0) and not accuracy.standard_error > 0:
+        low, high = wilson_interval(round(accuracy.value / 100 * accuracy.n), accuracy.n, level)
+        return 100 * low, 100 * high
+    low, high = interval(accuracy, level)
+    return max(low, 0.0), min(high, 100.0)
+
 
 def compare_results(before: EvaluationResult, after: EvaluationResult) -> list[ItemComparison]:
     """Paired differences for each benchmark, and last for their sum, whose variance is the sum of theirs.
 
     Raises ValueError when the two results aren't over the same items.
     """
-    position = {item: index for index, item in enumerate(after.item_id_N)}
-    if set(position) != set(before.item_id_N) or len(before.item_id_N) != len(after.item_id_N):
-        raise ValueError("the two results are not over the same items, so they can't be compared item by item")
-    order = np.array([position[item] for item in before.item_id_N], dtype=np.int64)
-    after_correct_N = after.correct_N[order]
+    after_correct_N = correct_in_order(after, before)
     compared = []
     for score in before.benchmarks:
         mine = before.item_benchmark_N == score.name
@@ -83,6 +104,18 @@ def compare_results(before: EvaluationResult, after: EvaluationResult) -> list[I
     )
     gained, lost = sum(one.gained for one in compared), sum(one.lost for one in compared)
     return [*compared, ItemComparison("sum", before.total_name, total, gained, lost)]
+
+
+def correct_in_order(result: EvaluationResult, reference: EvaluationResult) -> BoolArray:
+    """Which items ``result`` has right, (N,), in the reference's order of items.
+
+    Raises ValueError when the two results aren't over the same items.
+    """
+    position = {item: index for index, item in enumerate(result.item_id_N)}
+    if set(position) != set(reference.item_id_N) or len(result.item_id_N) != len(reference.item_id_N):
+        raise ValueError("the two results are not over the same items, so they can't be compared item by item")
+    correct_N: BoolArray = result.correct_N[np.array([position[item] for item in reference.item_id_N], dtype=np.int64)]
+    return correct_N
 
 
 def auc(score_N: npt.ArrayLike, positive_N: npt.ArrayLike) -> Estimate:

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from tss_lab.report import view
 from tss_lab.report.model import RunReport
-from tss_lab.report.words import plus_minus
+from tss_lab.report.words import NOTHING_CHANGED, plus_minus
 
 
 def summary_table(report: RunReport) -> Table:
@@ -43,7 +43,9 @@ def _rows(report: RunReport) -> list[view.Row]:
         rows.append(("set aside", f"{len(report.set_aside):,} rows, listed in run.json"))
     if report.training is not None and len(report.training.loss_S):
         loss_S = report.training.loss_S
-        rows.append(("training loss", f"{loss_S[0]:.3f} to {loss_S[-1]:.3f} in {len(loss_S):,} steps"))
+        rows.append(
+            ("weighted loss, first and last batch", f"{loss_S[0]:.3f} and {loss_S[-1]:.3f} ({len(loss_S):,} steps)")
+        )
     rows += [
         (measure.title, f"{plus_minus(measure.before, 3)} before, {plus_minus(measure.after, 3)} after tuning")
         for measure in report.held_out
@@ -52,5 +54,6 @@ def _rows(report: RunReport) -> list[view.Row]:
     if evaluation is not None:
         for name, before, after, difference, *_ in evaluation.rows:
             parts = {"zero-shot": before, "tuned": after, "difference": difference}
-            rows.append((name, ", ".join(f"{what} {value}" for what, value in parts.items() if value != "–") + " (%)"))
+            shown = ", ".join(f"{what} {value}" for what, value in parts.items() if value not in ("–", NOTHING_CHANGED))
+            rows.append((name, f"{shown} (%){f', {NOTHING_CHANGED}' if difference == NOTHING_CHANGED else ''}"))
     return rows

@@ -14,7 +14,15 @@ import numpy as np
 
 from tss_lab.report.model import RunReport
 from tss_lab.report.statistics import compare_results, effective_size
-from tss_lab.report.words import confidence, number, plus_minus
+from tss_lab.report.words import (
+    NOTHING_CHANGED,
+    accuracy,
+    bounds,
+    item_difference,
+    number,
+    plus_minus,
+    total_title,
+)
 from tss_lab.types import Estimate
 
 Row = tuple[str, str]
@@ -61,16 +69,15 @@ def tiles(report: RunReport) -> list[Tile]:
     ]
     if report.zero_shot is not None and report.tuned is not None:
         total = compare_results(report.zero_shot, report.tuned)[-1]
-        found.append(
-            Tile(
-                number(total.difference.value, 1, signed=True),
-                f"{total.display_name}, change by tuning",
-                f"± {number(total.difference.standard_error, 1)} percent points",
-            )
-        )
+        name = f"{total_title(report.tuned)}, change by tuning"
+        if not total.gained + total.lost:
+            found.append(Tile("–", name, NOTHING_CHANGED))
+        else:
+            error = number(total.difference.standard_error, 1)
+            found.append(Tile(number(total.difference.value, 1, signed=True), name, f"± {error} percent points"))
     elif (result := report.tuned or report.zero_shot) is not None:
         note = f"± {number(result.total.standard_error, 1)} percent points"
-        found.append(Tile(number(result.total.value, 1), result.total_name, note))
+        found.append(Tile(number(result.total.value, 1), total_title(result), note))
     return found
 
 
@@ -215,12 +222,12 @@ def evaluation_table(report: RunReport) -> Table | None:
         compared = {one.name: one for one in compare_results(report.zero_shot, report.tuned)}
     names = [(score.name, score.display_name, score.accuracy.n) for score in first.benchmarks]
     rows = []
-    for name, shown, count in [*names, ("sum", first.total_name, first.total.n)]:
+    for name, shown, count in [*names, ("sum", total_title(first), first.total.n)]:
         one = compared.get(name)
+        shown_as = plus_minus if name == "sum" else accuracy
         rows.append(
-            [f"{shown} ({count:,})", plus_minus(before.get(name), 1), plus_minus(after.get(name), 1),
-             plus_minus(one.difference, 1, signed=True) if one else "–",
-             confidence(one.difference, 1, signed=True) if one else "–",
+            [f"{shown} ({count:,})", shown_as(before.get(name), 1), shown_as(after.get(name), 1), item_difference(one),
+             bounds(one.interval) if one else "–",
              f"{one.gained} / {one.lost}" if one else "–"]
         )  # fmt: skip
     columns = ["items", "zero-shot, %", "tuned, %", "difference", "95 % interval", "gained / lost"]

@@ -6,8 +6,10 @@ import math
 
 import numpy as np
 
-from tss_lab.report.statistics import interval
-from tss_lab.types import Estimate
+from tss_lab.report.statistics import ItemComparison, accuracy_interval
+from tss_lab.types import Estimate, EvaluationResult
+
+NOTHING_CHANGED = "no item changed"
 
 _METHOD_TITLES = {
     "full": "Full", "random": "Random", "ppl": "PPL", "ifd": "IFD",
@@ -33,14 +35,46 @@ def number(value: float | None, digits: int = 3, signed: bool = False) -> str:
 
 
 def plus_minus(estimate: Estimate | None, digits: int = 2, signed: bool = False) -> str:
-    """Value ± standard error."""
+    """Value ± standard error; without one where it is unknown or the observations show no spread."""
     if estimate is None:
         return "–"
-    error = f" ± {number(estimate.standard_error, digits)}" if math.isfinite(estimate.standard_error) else ""
+    error = f" ± {number(estimate.standard_error, digits)}" if estimate.standard_error > 0 else ""
     return number(estimate.value, digits, signed) + error
 
 
-def confidence(estimate: Estimate, digits: int = 1, signed: bool = False) -> str:
-    """95 % interval as ``low to high``."""
-    low, high = interval(estimate)
-    return f"{number(low, digits, signed)} to {number(high, digits, signed)}" if math.isfinite(low) else "–"
+def total_name(count: int, demonstration: bool) -> str:
+    """What a sum of accuracies is called: it says over how many benchmarks it is, and when over no real one."""
+    if demonstration:
+        return f"Sum over demonstration items of {count} {'kind' if count == 1 else 'kinds'}"
+    return f"SUM of {count} {'benchmark' if count == 1 else 'benchmarks'}"
+
+
+def total_title(result: EvaluationResult) -> str:
+    """The name of a result's sum, with the number of benchmarks it is over."""
+    return total_name(len(result.benchmarks), "demonstration" in result.total_name)
+
+
+def accuracy(estimate: Estimate | None, digits: int = 1) -> str:
+    """Percent ± standard error; where all items are right or all wrong, the 95 % interval (Wilson) in its place."""
+    if estimate is None or not estimate.n or estimate.value not in (0.0, 100.0) or estimate.standard_error > 0:
+        return plus_minus(estimate, digits)
+    low, high = accuracy_interval(estimate)
+    return f"{number(estimate.value, digits)} ({number(low, digits)} to {number(high, digits)})"
+
+
+def item_difference(compared: ItemComparison | None, digits: int = 1) -> str:
+    """A paired difference ± standard error; in words where no item changed."""
+    if compared is None:
+        return "–"
+    if not compared.gained + compared.lost:
+        return NOTHING_CHANGED
+    if compared.interval is None:
+        return number(compared.difference.value, digits, signed=True)
+    return plus_minus(compared.difference, digits, signed=True)
+
+
+def bounds(low_high: tuple[float, float] | None, digits: int = 1) -> str:
+    """An interval of a difference as ``low to high``, a dash where there is none."""
+    if low_high is None:
+        return "–"
+    return f"{number(low_high[0], digits, signed=True)} to {number(low_high[1], digits, signed=True)}"

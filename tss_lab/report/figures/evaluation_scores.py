@@ -6,7 +6,7 @@ import altair as alt
 
 from tss_lab.report.drawing import IN_LINES, Drawing, Ink, categories, in_lines, values
 from tss_lab.report.model import RunReport
-from tss_lab.report.statistics import interval
+from tss_lab.report.statistics import accuracy_interval
 
 SECTION = "evaluation"
 ORDER = 10
@@ -21,10 +21,10 @@ def draw(report: RunReport, width: int) -> Drawing | None:
     rows, words = [], []
     for name, result in results.items():
         for score in result.benchmarks:
-            low, high = interval(score.accuracy)
+            low, high = accuracy_interval(score.accuracy)
             rows.append(
                 {"benchmark": in_lines(score.display_name), "model": name, "value": score.accuracy.value,
-                 "low": max(low, 0.0), "high": min(high, 100.0)}
+                 "low": low, "high": high}
             )  # fmt: skip
             words.append(f"{score.display_name}, {name}: {score.accuracy.value:.1f} %")
     order = [in_lines(score.display_name) for score in first.benchmarks]

@@ -45,14 +45,17 @@ def draw(report: RunReport, width: int) -> Drawing | None:
             x=alt.X(
                 "step:Q", title="optimiser step", axis=alt.Axis(grid=False, tickCount=6, tickMinStep=1, format="d")
             ),
-            y=alt.Y("loss:Q", title="nats a token", scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=5)),
+            y=alt.Y(
+                "loss:Q", title="weighted loss, nats a token", scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=5)
+            ),
             color=alt.Color("what:N", scale=categories(colours)),
         )
         .properties(height=210)
     )
     caption = (
-        f"From {training.loss_S[0]:.3f} in the first batch to {training.loss_S[-1]:.3f} in the last, "
-        f"{len(training.step_S):,} steps. Batches differ, so single steps go up and down. The losses here count the "
+        f"Weighted loss of the first batch {training.loss_S[0]:.3f}, of the last {training.loss_S[-1]:.3f}, after "
+        f"{len(training.step_S):,} steps. Batches differ in examples and weights, so single steps go up and down and "
+        "these two alone don't tell how much was learnt. The losses here count the "
         "end token, as training does; the held-out measures further down don't."
     )
-    return Drawing(chart, caption, f"Line of the training loss. {caption}")
+    return Drawing(chart, caption, f"Line of the weighted training loss of each batch. {caption}")
