@@ -1,5 +1,6 @@
 """Every yaml composes and passes the door; wrong settings are named in one sentence with exit code 2."""
 
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -49,6 +50,19 @@ def test_every_yaml_says_what_it_is_for():
 def test_the_paper_grid_is_there():
     names = {path.stem for path in (config_folder() / "experiment").glob("*.yaml")}
     assert {f"{model}_{data}" for model in ("gemma", "llama", "qwen") for data in ("alpaca", "dolly", "ni20")} <= names
+
+
+def test_every_command_of_the_paper_grid_composes():
+    """One zero-shot run a model, no run twice, and no sweep that several devices would run again."""
+    grid = runpy.run_path(str(config_folder().parent / "scripts" / "paper_grid.py"))["commands"]
+    each = [command[command.index("tss_lab") + 1 :] for command in grid("0,1", ["trainer=ddp"], processes=8)]
+    assert len(each) == len(set(map(tuple, each))) == 3 + 9 * 36 * 2
+    assert not any("-m" in overrides for overrides in each)
+    names = [composed(*overrides).run_name for overrides in (*each[:3], *each[3::72])]
+    assert len(set(names)) == 3 + 9
+    assert sum("zero-shot" in name for name in names) == 3
+    assert sum("-m" in command[3:] for command in grid("0,1", [])) == 18
+    assert composed("+experiment=gemma_alpaca").dataset.held_out == 500
 
 
 def test_run_names():

@@ -20,6 +20,8 @@ _FILES = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
 def unknown_choice(missing: str, choices: Sequence[str]) -> str:
     """``missing`` is ``group/choice`` where no yaml of this name stands."""
     group, _, choice = missing.partition("/")
+    if group not in _OF_YOUR_OWN:
+        group, _, choice = missing.rpartition("/")
     said = f"{group}={choice} is not there"
     if group in _OF_YOUR_OWN and ("/" in choice or choice.endswith(_FILES)):
         return f"{said}; {_OF_YOUR_OWN[group].format(choice)}. Choices: {', '.join(choices)}"
