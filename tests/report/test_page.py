@@ -190,4 +190,4 @@ def test_a_new_figure_is_one_file(tmp_path, monkeypatch):
 
 def test_placeholder_colours_become_the_pages(page):
     assert "var(--accent)" in page
-    assert re.findall(r"#0[1-7]0[1-7]0[1-7]", page) == []
+    assert re.findall(r"#(0[1-9a-d])\1\1", page) == []

@@ -28,6 +28,8 @@ class Ink:
     MARK = "#060606"
     """A reference: the cut, chance, zero."""
     SURFACE = "#070707"
+    SERIES = ("#080808", "#090909", "#0a0a0a", "#0b0b0b", "#0c0c0c", "#0d0d0d")
+    """Several of a kind, told apart: curves."""
 
 
 _VARIABLES = {
@@ -38,6 +40,7 @@ _VARIABLES = {
     Ink.REST: "var(--rest)",
     Ink.MARK: "var(--mark)",
     Ink.SURFACE: "var(--surface)",
+    **{colour: f"var(--series-{index})" for index, colour in enumerate(Ink.SERIES, start=1)},
 }
 _COLOUR = re.compile("|".join(_VARIABLES))
 _ID = re.compile(r'(\bid="|url\(#|href="#)')

@@ -42,27 +42,32 @@ def write_report(report: RunReport, folder: Path) -> Path:
 
 def render(report: RunReport) -> str:
     """The page's HTML; every text of the data is escaped by the template."""
+    return from_template("page.html.j2", _page(report))
+
+
+def from_template(name: str, content: Mapping[str, Any]) -> str:
+    """A template of this folder, filled; whatever is filled in is escaped."""
+    folder = Path(__file__).parent
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        loader=jinja2.FileSystemLoader(folder),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("page.html.j2").render(_page(report))
+    css = (folder / "page.css").read_text(encoding="utf-8")
+    return environment.get_template(name).render({"version": __version__, "css": css, **content})
 
 
 def _page(report: RunReport) -> dict[str, Any]:
+    started = str(report.record.get("started", "")).replace("T", " ")
     first_cards, last_cards = ranked_cards(report)
     specific = report.method_name.startswith("tss")
     first, last = ("most specific", "least specific") if specific else ("ranked first", "ranked last")
     content: dict[str, Any] = {
-        "version": __version__,
         "title": _title(report),
         "subtitle": f"Run {report.run_name}, experiment {report.experiment_name}, seed {report.seed}.",
-        "run_name": report.run_name,
-        "started": str(report.record.get("started", "")).replace("T", " "),
-        "css": (Path(__file__).parent / "page.css").read_text(encoding="utf-8"),
+        "footer": f"Written by tss_lab {__version__}{f' · run begun {started}' if started else ''} · {report.run_name}",
         "figures": draw_figures(report),
         "tiles": view.tiles(report),
         "what_was_run": view.what_was_run(report),

@@ -42,9 +42,11 @@ def draw_figures(report: RunReport) -> dict[str, list[Figure]]:
         wide, narrow = draw(report, WIDE), draw(report, NARROW)
         if wide is None or narrow is None:
             continue
-        figure = Figure(
-            name, module.SECTION, module.TITLE, wide.caption, wide.alt_text,
-            to_svg(wide.chart, WIDE, f"{name}-wide"), to_svg(narrow.chart, NARROW, f"{name}-narrow"),
-        )  # fmt: skip
-        drawn.setdefault(module.SECTION, []).append(figure)
+        drawn.setdefault(module.SECTION, []).append(as_figure(name, module.SECTION, module.TITLE, wide, narrow))
     return drawn
+
+
+def as_figure(name: str, section: str, title: str, wide: Drawing, narrow: Drawing) -> Figure:
+    """A drawing in both widths; ``name`` is unique on its page."""
+    svgs = to_svg(wide.chart, WIDE, f"{name}-wide"), to_svg(narrow.chart, NARROW, f"{name}-narrow")
+    return Figure(name, section, title, wide.caption, wide.alt_text, *svgs)

@@ -1,0 +1,196 @@
+"""Statistics over training seeds: means, spreads, paired differences and the noise at ρ = 1. numpy only.
+
+S seeds, N items. A difference between two methods is unsure for two reasons, the items and the seeds;
+both enter its interval.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+
+from tss_lab.report.statistics import LEVEL, compare_results, correct_in_order, paired_difference
+from tss_lab.types import Estimate, EvaluationResult
+
+
+@dataclass(frozen=True)
+class SeedMean:
+    """A mean over seeds. ``spread`` is the standard deviation over them (NaN for one), ``item_error`` the
+    standard error over the items (or examples) on which each seed's model was measured."""
+
+    value: float
+    spread: float
+    item_error: float
+    num_seeds: int
+    num_items: int
+
+
+@dataclass(frozen=True)
+class SeedDifference:
+    """A method against another on the same items and the same seeds, or their sum (``name`` = ``sum``).
+
+    ``gained`` and ``lost`` count items over all seeds; ``low`` and ``high`` bound the 95 % interval, None
+    where the items show no spread. ``spread`` is the standard deviation of the seeds' differences.
+    """
+
+    name: str
+    value: float
+    low: float | None
+    high: float | None
+    spread: float
+    gained: int
+    lost: int
+    num_seeds: int
+
+
+@dataclass(frozen=True)
+class NullSpread:
+    """How far runs on one training set lie apart.
+
+    ``over_methods``: standard deviation among runs of the same seed, pooled over seeds. ``over_seeds``:
+    that of the seeds' means. ``over_all``: that of all runs. NaN where there aren't two to compare.
+    """
+
+    num_runs: int
+    num_methods: int
+    num_seeds: int
+    mean: float
+    over_methods: float
+    over_seeds: float
+    over_all: float
+    lowest: float
+    highest: float
+
+
+def spread(values: Sequence[float]) -> float:
+    """Standard deviation with n − 1; NaN for fewer than two values."""
+    return float(np.std(np.asarray(values, dtype=np.float64), ddof=1)) if len(values) > 1 else math.nan
+
+
+def mean_accuracies(results: Sequence[EvaluationResult]) -> dict[str, SeedMean]:
+    """Benchmark -> mean accuracy over seeds, in percent; last ``sum``.
+
+    The item error is that of the mean over items of the share of seeds that have an item right. Raises
+    ValueError when the results aren't over the same items.
+    """
+    first = results[0]
+    correct_SN = np.stack([correct_in_order(one, first) for one in results])
+    means: dict[str, SeedMean] = {}
+    for score in first.benchmarks:
+        mine_SM = 100.0 * correct_SN[:, first.item_benchmark_N == score.name]
+        over_items = Estimate.of_mean(mine_SM.mean(axis=0))
+        means[score.name] = SeedMean(
+            over_items.value, spread(mine_SM.mean(axis=1).tolist()), over_items.standard_error, len(results),
+            over_items.n,
+        )  # fmt: skip
+    sums = [sum(score.accuracy.value for score in one.benchmarks) for one in results]
+    error = math.sqrt(sum(mean.item_error**2 for mean in means.values()))
+    items = sum(mean.num_items for mean in means.values())
+    return means | {"sum": SeedMean(float(np.mean(sums)), spread(sums), error, len(results), items)}
+
+
+def mean_measure(estimates: Sequence[Estimate]) -> SeedMean:
+    """Mean over seeds of a measure whose items aren't at hand: its item error is the mean of the seeds' errors.
+
+    The seeds are measured on the same examples, so averaging them doesn't make the examples more.
+    """
+    values = [one.value for one in estimates]
+    errors = float(np.mean([one.standard_error for one in estimates]))
+    return SeedMean(float(np.mean(values)), spread(values), errors, len(values), max(one.n for one in estimates))
+
+
+def difference_over_seeds(pairs: Sequence[tuple[EvaluationResult, EvaluationResult]]) -> list[SeedDifference]:
+    """Paired differences, after − before, of each benchmark and last of their sum; one pair a seed.
+
+    The standard error is the root of the squares' sum of the one over items (of an item's mean difference
+    over seeds) and the one over seeds; with one seed, of the items alone. The two share what is neither
+    item's nor seed's, so the interval is a little too wide rather than too narrow. Student's t with
+    Satterthwaite's degrees of freedom. Raises ValueError when the pairs aren't all over the same items.
+    """
+    compared = [compare_results(before, after) for before, after in pairs]
+    first = pairs[0][0]
+    before_N = np.mean([correct_in_order(before, first) for before, _ in pairs], axis=0)
+    after_N = np.mean([correct_in_order(after, first) for _, after in pairs], axis=0)
+    differences: list[SeedDifference] = []
+    squares: list[float] = []
+    counts: list[int] = []
+    for index, name in enumerate([score.name for score in first.benchmarks] + ["sum"]):
+        mine = [one[index] for one in compared]
+        if name == "sum":
+            square, count = math.fsum(squares), sum(counts)
+        else:
+            of_benchmark = first.item_benchmark_N == name
+            over_items = paired_difference(100.0 * before_N[of_benchmark], 100.0 * after_N[of_benchmark])
+            square, count = over_items.standard_error**2, over_items.n
+            squares.append(square)
+            counts.append(count)
+        values = [one.difference.value for one in mine]
+        gained, lost = sum(one.gained for one in mine), sum(one.lost for one in mine)
+        bounds = two_source_interval(float(np.mean(values)), square, count, spread(values), len(values))
+        low, high = bounds if gained + lost and bounds is not None else (None, None)
+        differences.append(
+            SeedDifference(name, float(np.mean(values)), low, high, spread(values), gained, lost, len(values))
+        )
+    return differences
+
+
+def difference_of_measures(before_S: Sequence[float], after_S: Sequence[float], name: str) -> SeedDifference:
+    """A measure's difference paired by seed; its interval is over seeds alone, so one seed has none."""
+    difference_S = [after - before for before, after in zip(before_S, after_S, strict=True)]
+    value, apart = float(np.mean(difference_S)), spread(difference_S)
+    bounds = two_source_interval(value, 0.0, 2, apart, len(difference_S))
+    low, high = bounds if bounds is not None else (None, None)
+    return SeedDifference(name, value, low, high, apart, 0, 0, len(difference_S))
+
+
+def two_source_interval(
+    value: float, item_square: float, num_items: int, seed_spread: float, num_seeds: int, level: float = LEVEL
+) -> tuple[float, float] | None:
+    """Interval of a mean over items and seeds; None where neither shows any spread.
+
+    ``item_square`` is the squared standard error over items, ``seed_spread`` the standard deviation over
+    seeds (NaN for one seed: then the items are all there is, and their interval is the normal one).
+    """
+    seed_square = seed_spread**2 / num_seeds if num_seeds > 1 else 0.0
+    if not item_square + seed_square > 0:
+        return None
+    if seed_square > 0:
+        degrees = (item_square + seed_square) ** 2 / (
+            item_square**2 / max(num_items - 1, 1) + seed_square**2 / (num_seeds - 1)
+        )
+    else:
+        degrees = math.inf
+    half = student_quantile(0.5 + level / 2, degrees) * math.sqrt(item_square + seed_square)
+    return value - half, value + half
+
+
+def student_quantile(probability: float, degrees: float) -> float:
+    """Quantile above the median of Student's t; of the normal distribution from 1,000 degrees of freedom on.
+
+    With t = √ν·tan θ the density becomes cosᵛ⁻¹ θ, which is integrated on a grid (error below 1e-4).
+    """
+    if degrees >= 1000:
+        return NormalDist().inv_cdf(probability)
+    theta = np.linspace(0.0, math.pi / 2, 20_001)
+    density = np.cos(theta) ** (degrees - 1)
+    cumulated = np.concatenate([[0.0], np.cumsum((density[1:] + density[:-1]) / 2)])
+    wanted = (2 * probability - 1) * cumulated[-1]
+    return math.sqrt(degrees) * math.tan(float(np.interp(wanted, cumulated, theta)))
+
+
+def null_spread(value_of: Mapping[tuple[str, int], float]) -> NullSpread:
+    """Spread of runs on one training set; keys are (method, seed)."""
+    seeds = sorted({seed for _, seed in value_of})
+    of_seed = [[value for (_, mine), value in value_of.items() if mine == seed] for seed in seeds]
+    freedom = sum(len(values) - 1 for values in of_seed)
+    squares = sum(float(np.sum((np.array(values) - np.mean(values)) ** 2)) for values in of_seed)
+    values = list(value_of.values())
+    return NullSpread(
+        len(values), len({method for method, _ in value_of}), len(seeds), float(np.mean(values)),
+        math.sqrt(squares / freedom) if freedom else math.nan,
+        spread([float(np.mean(values)) for values in of_seed]), spread(values), min(values), max(values),
+    )  # fmt: skip
