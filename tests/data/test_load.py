@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -222,3 +223,32 @@ def test_the_check_says_what_came_in(tmp_path: Path) -> None:
     assert check.length_quantiles["output_words"]["100%"] == 3.0
     assert check.categories == {"none": 2}
     assert "set aside, duplicate: 1" in check.summary()
+
+
+def test_a_filter_that_matches_nothing_is_named(tmp_path: Path) -> None:
+    fields = {**FIELDS, "category": "category"}
+    path = jsonl(tmp_path, [row(number, category="sum" if number else "product") for number in range(3)])
+    with pytest.raises(DataError, match=r"dataset.categories=\[foo\] leaves no .*categories are sum 2, product 1$"):
+        load_examples(config(path, fields=fields, categories=["foo"]))
+    with pytest.raises(DataError, match=r"carry no category; name the field with dataset.fields.category"):
+        load_examples(config(path, categories=["foo"]))
+
+
+def test_what_settings_mean_nothing_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("tss_lab"), "propagate", True)  # the command line turns it off
+    fields = {**FIELDS, "category": "category"}
+    path = jsonl(tmp_path, [row(number, category="sum") for number in range(3)])
+    load_examples(config(path, fields=fields, categories=["sum"], stratify=True))
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
+    load_examples(config(path, fields=fields, categories=["SUM", "foo"]))
+    assert "is of dataset.categories: foo" in caplog.text
+    load_examples(config(path, stratify=True))
+    assert "dataset.stratify=true finds no category" in caplog.text
+
+
+def test_the_check_says_what_its_figures_are_of(tmp_path: Path) -> None:
+    path = jsonl(tmp_path, [row(number) for number in range(5)])
+    assert "of all 5 kept rows" in load_examples(config(path, limit=2)).check.summary()
+    assert "of all" not in load_examples(config(path)).check.summary()

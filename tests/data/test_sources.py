@@ -107,6 +107,10 @@ def test_task_files_by_category_language_and_cap(tmp_path: Path) -> None:
         "category not asked for": 4,
     }
     assert dataset.check.rows_read == 19
+    with pytest.raises(
+        DataError, match=r"categories are Question Answering 10, Dialogue Generation 4, Sentiment .* 3, T"
+    ):
+        load_examples(of_yaml("ni20", path=str(tmp_path), categories=["foo"]))
     first = dataset.examples[0]
     assert (first.instruction, first.output.split()[0], first.extra["task"]) == ("Do task 1.", "out", "task001_x")
     (tmp_path / "task005_x.json").write_text('{"Definition": []}')

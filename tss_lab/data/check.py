@@ -6,14 +6,14 @@ import hashlib
 import json
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from tss_lab.config import DatasetConfig
-from tss_lab.data.rows import RawRow, UnusableRow
+from tss_lab.data.rows import OTHER_CATEGORY, FilteredRows, RawRow, UnusableRow
 from tss_lab.types import Example, SetAside
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
@@ -40,6 +40,8 @@ class DataCheck:
     set_aside: Counter[str] = field(default_factory=Counter)
     set_aside_rows: list[SetAside] = field(default_factory=list)
     filtered: Counter[str] = field(default_factory=Counter)
+    other_categories: Counter[str] = field(default_factory=Counter)
+    """Rows that ``dataset.categories`` leaves out, by the category that they have."""
     length_quantiles: dict[str, dict[str, float]] = field(default_factory=dict)
     categories: dict[str, int] = field(default_factory=dict)
 
@@ -47,6 +49,12 @@ class DataCheck:
         """Counts and lists a row that isn't used."""
         self.set_aside[row.reason] += 1
         self.set_aside_rows.append(SetAside(row.where, row.reason, row.detail))
+
+    def leave_out(self, rows: FilteredRows) -> None:
+        """Counts rows that the settings leave out."""
+        self.filtered[rows.reason] += rows.count
+        if rows.reason == OTHER_CATEGORY and rows.category:
+            self.other_categories[rows.category] += rows.count
 
     def measure(self, examples: Sequence[Example]) -> None:
         """Length quantiles (words) and categories of the rows that passed."""
@@ -86,12 +94,20 @@ class DataCheck:
         lines += [f"  set aside, {reason}: {count}" for reason, count in self.set_aside.most_common()]
         lines += [f"  left out, {reason}: {count}" for reason, count in self.filtered.most_common()]
         lines.append(f"  used: {self.used}, held out: {self.held_out}")
+        if self.used != self.kept:
+            lines.append(f"  of all {self.kept} kept rows, used or not:")
         for name, quantiles in self.length_quantiles.items():
             lines.append(f"  {name}: " + ", ".join(f"{key} {value:.0f}" for key, value in quantiles.items()))
-        top = list(self.categories.items())
-        shown = ", ".join(f"{name} {count}" for name, count in top[:8])
-        lines.append(f"  categories ({len(top)}): {shown}" + (f" and {len(top) - 8} more" if len(top) > 8 else ""))
+        lines.append(f"  categories ({len(self.categories)}): {shown(self.categories)}")
         return "\n".join(lines)
+
+
+def shown(categories: Mapping[str, int]) -> str:
+    """The largest categories with their counts."""
+    top = sorted(categories.items(), key=lambda item: -item[1])
+    return ", ".join(f"{name} {count}" for name, count in top[:8]) + (
+        f" and {len(top) - 8} more" if len(top) > 8 else ""
+    )
 
 
 def remedy(row: UnusableRow) -> str:

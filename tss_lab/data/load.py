@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from tss_lab.config import DatasetConfig
-from tss_lab.data.check import DataCheck, check_row, content_id, remedy
+from tss_lab.data.check import DataCheck, check_row, content_id, remedy, shown
 from tss_lab.data.files import describe_source
-from tss_lab.data.rows import FilteredRows, RawRow, UnusableRow
+from tss_lab.data.rows import OTHER_CATEGORY, FilteredRows, RawRow, UnusableRow
 from tss_lab.data.sample import draw
 from tss_lab.errors import ConfigError, DataError
 from tss_lab.types import Example
@@ -42,6 +42,8 @@ def load_examples(config: DatasetConfig) -> Dataset:
     """
     check = DataCheck(config.name, describe_source(config))
     examples = list(_checked(config, check))
+    if not examples and check.filtered[OTHER_CATEGORY]:
+        raise DataError(_no_such_category(config, check))
     if not examples:
         raise DataError(
             f"{check.source} has no usable row ({check.rows_read} read, {sum(check.set_aside.values())} set "
@@ -49,6 +51,15 @@ def load_examples(config: DatasetConfig) -> Dataset:
         )
     check.measure(examples)
     stratify_by = config.stratify_by if config.stratify else ()
+    if "category" in stratify_by and not any(example.category for example in examples):
+        log.warning(
+            "dataset.stratify=true finds no category in %s; name the field with dataset.fields.category, "
+            "or another one in dataset.stratify_by",
+            check.source,
+        )
+    there = {name.casefold() for name in check.categories}
+    if absent := [name for name in config.categories or [] if name.casefold() not in there]:
+        log.warning("no usable row of %s is of dataset.categories: %s", check.source, ", ".join(absent))
     if config.held_out >= len(examples):
         raise ConfigError(f"dataset.held_out={config.held_out} leaves nothing of {len(examples)} examples; lower it")
     held_out = draw(examples, config.held_out, config.seed, "held out", stratify_by)
@@ -67,13 +78,20 @@ def load_examples(config: DatasetConfig) -> Dataset:
     return Dataset(used, held_out, corpus, check)
 
 
+def _no_such_category(config: DatasetConfig, check: DataCheck) -> str:
+    said = f"dataset.categories=[{', '.join(config.categories or [])}] leaves no usable row of {check.source}"
+    if check.other_categories:
+        return f"{said}; its categories are {shown(check.other_categories)}"
+    return f"{said}: its rows carry no category; name the field with dataset.fields.category, or drop the filter"
+
+
 def _checked(config: DatasetConfig, check: DataCheck) -> Iterator[Example]:
     copies: Counter[str] = Counter()
     wanted = None if config.categories is None else {name.casefold() for name in config.categories}
     for row in find_reader(config.reader)(config):
         if isinstance(row, FilteredRows):
             check.rows_read += row.count
-            check.filtered[row.reason] += row.count
+            check.leave_out(row)
             continue
         check.rows_read += 1
         example = row if isinstance(row, UnusableRow) else check_row(row, config)
@@ -83,7 +101,7 @@ def _checked(config: DatasetConfig, check: DataCheck) -> Iterator[Example]:
             check.put_aside(example)
             continue
         if wanted is not None and (example.category or "").casefold() not in wanted:
-            check.filtered["category not asked for"] += 1
+            check.leave_out(FilteredRows(OTHER_CATEGORY, 1, example.category))
             continue
         copy = copies[example.example_id]
         copies[example.example_id] += 1

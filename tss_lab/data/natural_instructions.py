@@ -17,7 +17,7 @@ from typing import Any
 
 from tss_lab.config import DatasetConfig
 from tss_lab.data.files import local_path, source_rows
-from tss_lab.data.rows import FilteredRows, RawRow, UnusableRow
+from tss_lab.data.rows import OTHER_CATEGORY, FilteredRows, RawRow, UnusableRow
 from tss_lab.errors import DataError
 
 Rows = Iterator[RawRow | UnusableRow | FilteredRows]
@@ -47,12 +47,12 @@ def _task_file(path: Path, config: DatasetConfig) -> Rows:
     instances: list[Any] = list(task["Instances"])
     category = _first(task["Categories"])
     if reason := _left_out(category, task.get("Output_language"), config):
-        yield FilteredRows(reason, len(instances))
+        yield FilteredRows(reason, len(instances), category)
         return
     definition = _first(task["Definition"])
     chosen = _capped([str(_get(instance, "id", number)) for number, instance in enumerate(instances)], config)
     if len(chosen) < len(instances):
-        yield FilteredRows(f"beyond {config.per_task} a task", len(instances) - len(chosen))
+        yield FilteredRows(f"beyond {config.per_task} a task", len(instances) - len(chosen), category)
     for number in chosen:
         where = f"row {number + 1} of {path.name}"
         instance = instances[number]
@@ -67,8 +67,8 @@ def _task_file(path: Path, config: DatasetConfig) -> Rows:
 def _instances(config: DatasetConfig) -> Rows:
     """Rows of the Hub's form. With a cap, a task's rows are held until all are known, and then drawn."""
     table = _task_table()
-    by_task: dict[str, list[RawRow]] = {}
-    left_out: Counter[str] = Counter()
+    by_task: dict[tuple[str, str | None], list[RawRow]] = {}
+    left_out: Counter[tuple[str, str | None]] = Counter()
     for where, row in source_rows(config):
         if isinstance(row, UnusableRow):
             yield row
@@ -82,24 +82,24 @@ def _instances(config: DatasetConfig) -> Rows:
         task = str(row["task_name"])
         category = str(row["category"]) if row.get("category") else table.category(task)
         if reason := _left_out(category, table.languages(task), config):
-            left_out[reason] += 1
+            left_out[reason, category] += 1
             continue
         raw = RawRow(where, row["definition"], row["inputs"], _first(row["targets"]), category, {"task": task})
         if config.per_task is None:
             yield raw
         else:
-            by_task.setdefault(task, []).append(raw)
-    for rows in by_task.values():
+            by_task.setdefault((task, category), []).append(raw)
+    for (_, category), rows in by_task.items():
         chosen = _capped([f"{row.input}" for row in rows], config)
-        left_out[f"beyond {config.per_task} a task"] += len(rows) - len(chosen)
+        left_out[f"beyond {config.per_task} a task", category] += len(rows) - len(chosen)
         yield from (rows[position] for position in chosen)
-    yield from (FilteredRows(reason, count) for reason, count in left_out.items() if count)
+    yield from (FilteredRows(reason, count, category) for (reason, category), count in left_out.items() if count)
 
 
 def _left_out(category: str | None, output_language: object, config: DatasetConfig) -> str | None:
     wanted = None if config.categories is None else {name.casefold() for name in config.categories}
     if wanted is not None and (category or "").casefold() not in wanted:
-        return "category not asked for"
+        return OTHER_CATEGORY
     languages = output_language if isinstance(output_language, list) else []
     english = all(str(language).casefold() == "english" for language in languages)
     if config.english_only and not english and (category or "").casefold() != "translation":

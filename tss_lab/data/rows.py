@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+OTHER_CATEGORY = "category not asked for"
+
 
 @dataclass(frozen=True, slots=True)
 class RawRow:
@@ -30,7 +32,8 @@ class UnusableRow:
 
 @dataclass(frozen=True, slots=True)
 class FilteredRows:
-    """``count`` rows that the settings leave out (another category, another language, a cap)."""
+    """``count`` rows of one category that the settings leave out (another category or language, a cap)."""
 
     reason: str
     count: int
+    category: str | None = None
