@@ -1,5 +1,6 @@
 """Every yaml composes and passes the door; wrong settings are named in one sentence with exit code 2."""
 
+import re
 import runpy
 import subprocess
 import sys
@@ -205,6 +206,17 @@ def test_a_sweep_over_several_devices_needs_a_launcher(monkeypatch, capsys, tmp_
         main()
     assert stopped.value.code == 2
     assert "torchrun" in capsys.readouterr().err
+
+
+def test_every_job_of_a_sweep_has_its_log(monkeypatch, tmp_path):
+    arguments = ["-m", "dataset=starter", "dataset.limit=5,10", "stages=[dataset]"]
+    monkeypatch.setattr(
+        sys, "argv", ["tss_lab", *arguments, f"paths.runs={tmp_path}/runs", f"paths.store={tmp_path}/store"]
+    )
+    main()
+    logs = [path.read_text(encoding="utf-8") for path in (tmp_path / "runs").glob("*/run.log")]
+    assert sorted(re.findall(r"\d+ are used", "".join(logs))) == ["10 are used", "5 are used"]
+    assert len(logs) == 2
 
 
 def test_a_union_problem_names_the_setting():
