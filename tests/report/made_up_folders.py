@@ -74,7 +74,7 @@ def write_run(root, method, rho, seed, *, correct=None, num_items=30, nll=None, 
         pl.DataFrame(rows).sample(fraction=1.0, shuffle=True, seed=seed).write_parquet(folder / "eval/samples.parquet")
         label = label or ("demonstration items" if kind == "mini" else "the paper's benchmarks")
         content = {"format_version": 1, "label": label, "engine": "tree", "shots": 0, "metric": "acc",
-                   "task_versions": {one: 1.0 for one in correct}}  # fmt: skip
+                   "task_versions": dict.fromkeys(correct, 1.0)}  # fmt: skip
         (folder / "eval/results.json").write_text(json.dumps(content), encoding="utf-8")
     record = {"format_version": 1, "run_name": name, "status": status, "versions": {"lm-eval": "0.4.13"},
               "dataset": {"rows_read": 120, "used": 100, "held_out": 8},

@@ -16,6 +16,9 @@ import numpy as np
 from tss_lab.report.statistics import LEVEL, compare_results, correct_in_order, paired_difference
 from tss_lab.types import Estimate, EvaluationResult
 
+_NO_SPREAD = 1e-18
+"""A variance below this is rounding."""
+
 
 @dataclass(frozen=True)
 class SeedMean:
@@ -33,14 +36,13 @@ class SeedMean:
 class SeedDifference:
     """A method against another on the same items and the same seeds, or their sum (``name`` = ``sum``).
 
-    ``gained`` and ``lost`` count items over all seeds; ``low`` and ``high`` bound the 95 % interval, None
-    where the items show no spread. ``spread`` is the standard deviation of the seeds' differences.
+    ``gained`` and ``lost`` count items over all seeds; the 95 % ``interval`` is None where nothing shows a
+    spread, as when no item changed. ``spread`` is the standard deviation of the seeds' differences.
     """
 
     name: str
     value: float
-    low: float | None
-    high: float | None
+    interval: tuple[float, float] | None
     spread: float
     gained: int
     lost: int
@@ -131,9 +133,16 @@ def difference_over_seeds(pairs: Sequence[tuple[EvaluationResult, EvaluationResu
         values = [one.difference.value for one in mine]
         gained, lost = sum(one.gained for one in mine), sum(one.lost for one in mine)
         bounds = two_source_interval(float(np.mean(values)), square, count, spread(values), len(values))
-        low, high = bounds if gained + lost and bounds is not None else (None, None)
         differences.append(
-            SeedDifference(name, float(np.mean(values)), low, high, spread(values), gained, lost, len(values))
+            SeedDifference(
+                name,
+                float(np.mean(values)),
+                bounds if gained + lost else None,
+                spread(values),
+                gained,
+                lost,
+                len(values),
+            )
         )
     return differences
 
@@ -143,8 +152,7 @@ def difference_of_measures(before_S: Sequence[float], after_S: Sequence[float], 
     difference_S = [after - before for before, after in zip(before_S, after_S, strict=True)]
     value, apart = float(np.mean(difference_S)), spread(difference_S)
     bounds = two_source_interval(value, 0.0, 2, apart, len(difference_S))
-    low, high = bounds if bounds is not None else (None, None)
-    return SeedDifference(name, value, low, high, apart, 0, 0, len(difference_S))
+    return SeedDifference(name, value, bounds, apart, 0, 0, len(difference_S))
 
 
 def two_source_interval(
@@ -156,7 +164,7 @@ def two_source_interval(
     seeds (NaN for one seed: then the items are all there is, and their interval is the normal one).
     """
     seed_square = seed_spread**2 / num_seeds if num_seeds > 1 else 0.0
-    if not item_square + seed_square > 0:
+    if not item_square + seed_square > _NO_SPREAD:
         return None
     if seed_square > 0:
         degrees = (item_square + seed_square) ** 2 / (

@@ -14,6 +14,8 @@ from tss_lab.report.comparison.rows import Pair, make_pairs
 from tss_lab.report.comparison.tables import AgainstRandom, Null, PaperTables, against_random, null_test, paper_tables
 from tss_lab.report.words import total_name
 
+_NO_TABLES = "Nothing was evaluated on benchmarks, so the paper's tables, sums of accuracies, can't be formed."
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -49,7 +51,7 @@ def compare(folders: Iterable[Path]) -> Comparison:
     label, titles = _evaluated(runs)
     return Comparison(
         runs, unused, pairs, [against_random(pair) for pair in pairs], [null_test(pair) for pair in pairs],
-        paper_tables(pairs) if titles else PaperTables({}, (), (), ("Nothing was evaluated on benchmarks.",)),
+        paper_tables(pairs) if titles else PaperTables({}, (), (), (_NO_TABLES,)),
         label, titles,
     )  # fmt: skip
 

@@ -59,12 +59,12 @@ def _draw(pair: Pair, width: int) -> Drawing | None:
             half = half if math.isfinite(half) else 0.0
             rows.append({"rho": (row.rho or 0.0) + shift, "value": mean.value, "method": label,
                          "low": mean.value - half, "high": mean.value + half})  # fmt: skip
-    title = _title(pair) if what == "sum" else "held-out loss, nats a token"
+    title = [_title(pair), "percent points"] if what == "sum" else ["held-out loss,", "nats a token"]
     shares = sorted({row.rho or 0.0 for row in pair.methods})
     legend = alt.Legend(columns=4 if width >= WIDE else 2, symbolType="stroke", symbolSize=250)
     base = alt.Chart(values(rows)).encode(
-        x=alt.X("rho:Q", title="kept share ρ", axis=alt.Axis(values=shares, grid=False, format="~g"),
-                scale=alt.Scale(domain=[min(0.0, shares[0]), 1.04])),
+        x=alt.X("rho:Q", title="kept share ρ", scale=alt.Scale(domain=[0.0, 1.04]),
+                axis=alt.Axis(values=shares, grid=False, labelExpr="format(datum.value, '.3~f')")),
         color=alt.Color("method:N", scale=categories(colours), sort=list(colours), legend=legend),
     )  # fmt: skip
     dash = alt.StrokeDash("method:N", scale=alt.Scale(domain=list(dashes), range=list(dashes.values())), legend=None)
@@ -76,7 +76,7 @@ def _draw(pair: Pair, width: int) -> Drawing | None:
         *_references(pair, what, width),
     ]
     chart = alt.layer(*layers).properties(height=300)
-    return Drawing(chart, _caption(pair, what, curves), _alt_text(title, curves))
+    return Drawing(chart, _caption(pair, what, curves), _alt_text(", ".join(title), curves))
 
 
 def _styles(first_rows: dict[str, Row]) -> tuple[dict[str, str], dict[str, list[int]]]:
@@ -103,17 +103,13 @@ def _references(pair: Pair, what: str, width: int) -> list[alt.Chart]:
             continue
         level = alt.Chart(values([{"level": mean.value, "name": name}]))
         lines.append(level.mark_rule(color=Ink.MARK, strokeDash=dash, strokeWidth=1.3).encode(y="level:Q"))
-        lines.append(
-            level.mark_text(color=Ink.MARK, align="right", dy=-6, x=width - 60 if width >= WIDE else width - 56).encode(
-                y="level:Q", text="name:N"
-            )
-        )
+        lines.append(level.mark_text(color=Ink.MARK, dy=-6, x=0.5 * width).encode(y="level:Q", text="name:N"))
     return lines
 
 
 def _title(pair: Pair) -> str:
     result = next(iter(next(row for row in [*pair.full, *pair.methods] if row.results).results.values()))
-    return f"{total_title(result)}, percent points"
+    return total_title(result)
 
 
 def _caption(pair: Pair, what: str, curves: dict[str, list[tuple[Row, SeedMean]]]) -> str:

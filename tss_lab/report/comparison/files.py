@@ -80,7 +80,8 @@ def as_csv(comparison: Comparison) -> str:
                 if name in found:
                     one = found[name]
                     start = f"{name}_minus_random"
-                    line |= {start: one.value, f"{start}_low": one.low, f"{start}_high": one.high}
+                    low, high = one.interval or (None, None)
+                    line |= {start: one.value, f"{start}_low": low, f"{start}_high": high}
         lines.append({name: "" if value is None else value for name, value in finite(line).items()})
     text = io.StringIO()
     writer = csv.DictWriter(text, header, restval="", extrasaction="raise", lineterminator="\n")

@@ -53,7 +53,8 @@ def render(comparison: Comparison) -> str:
         "notes": [note for pair in comparison.pairs for note in pair.notes],
         "against": against,
         "null": view.null_table(comparison),
-        "paper_tables": [*tables, *([overall] if overall else []), *breakdown],
+        "paper_tables": [*tables, *([overall] if overall else [])],
+        "breakdown": breakdown,
         "missing": comparison.tables.missing,
         "curves": curve_figures(comparison.pairs),
         "unused": view.unused_table(comparison),
@@ -81,7 +82,7 @@ def _sections(content: dict[str, Any]) -> list[Section]:
             "tables",
             "The paper's tables, and the noise beside them",
             "The best of several is the best partly by luck; what runs on one training set differ by says how much.",
-            bool(content["paper_tables"] or content["null"] or content["missing"]),
+            bool(content["paper_tables"] or content["breakdown"] or content["null"] or content["missing"]),
         ),
         Section("curves", "Over the kept share", "A curve a method.", bool(content["curves"])),
         Section("aside", "Set aside", "Folders that are in no number above.", content["unused"] is not None),
@@ -98,10 +99,10 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     for row in rows:
         table.add_row(*(Text(value) for value in row))
     console.print(table)
-    if comparison.label:
-        console.print(Text(f"evaluated on: {comparison.label}"))
+    lines = [f"evaluated on: {comparison.label}"] if comparison.label else []
     if comparison.unused:
-        console.print(Text(f"{len(comparison.unused):,} of {len(comparison.runs) + len(comparison.unused):,} folders "
-                           "set aside:"))  # fmt: skip
-        for one in comparison.unused:
-            console.print(Text(f"  {one.folder.name}: {one.reason}"))
+        count = len(comparison.unused)
+        lines.append(f"{count:,} of {len(comparison.runs) + count:,} folders set aside:")
+        lines += [f"  {one.folder.name}: {one.reason}" for one in comparison.unused]
+    for line in lines:
+        console.print(Text(line), soft_wrap=True)

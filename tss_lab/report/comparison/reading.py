@@ -7,13 +7,13 @@ READING: tuple[tuple[str, str], ...] = (
         "± and SD",
         "± is one standard error over the items: what other items of the same kind would change. SD is the standard "
         "deviation over seeds: what another seed would change. Neither covers the other. A sum's ± takes the "
-        "benchmarks as independent.",
+        "benchmarks as independent. At 0 or 100 % correct the 95 % interval after Wilson stands in its place.",
     ),
     (
         "Method − random",
         "The mean over the seeds that both have, item by item. The 95 % interval covers the items and, from two seeds "
         "on, the seeds (Student's t; a little too wide rather than too narrow); with one seed, the items alone. An "
-        "interval that spans zero leaves open which is better.",
+        "interval that spans zero leaves open which is better; with few items gained or lost it is rough.",
     ),
     (
         "No item changed",

@@ -98,9 +98,9 @@ def _against(row: Row, random: Row | None) -> AgainstRandom:
     shared = sorted(old.keys() & new.keys())
     loss = difference_of_measures([old[s] for s in shared], [new[s] for s in shared], "nll") if shared else None
     notes = []
-    if not differences:
+    if not differences and (row.results or random.results):
         notes.append("no evaluated seed in common")
-    elif not differences["sum"].gained + differences["sum"].lost:
+    elif differences and not differences["sum"].gained + differences["sum"].lost:
         notes.append("no item changed")
     if len(mine | theirs) > len(seeds):
         notes.append(f"{len(mine | theirs) - len(seeds)} seeds have no partner")
@@ -239,7 +239,7 @@ def null_test(pair: Pair) -> Null | None:
     spread = null_spread(values)
     if len(kept) > 1:
         notes.append(f"the training sets differ in size ({min(kept):,} to {max(kept):,} examples: some were set aside)")
-    if spread.num_methods > 1 and spread.over_methods == 0.0:
+    if spread.num_methods > 1 and spread.over_methods < 1e-9:
         notes.append("runs of one seed came out the same to the last item, so the seeds are all the noise there is")
     if spread.num_seeds == 1:
         notes.append("one seed only: what another seed would change isn't in it")

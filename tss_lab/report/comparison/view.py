@@ -12,9 +12,11 @@ from tss_lab.report.comparison.files import short_path
 from tss_lab.report.comparison.rows import Pair
 from tss_lab.report.comparison.tables import SMALL_BUDGETS, AgainstRandom, Best, Null
 from tss_lab.report.seeds import SeedDifference, SeedMean
+from tss_lab.report.statistics import accuracy_interval
 from tss_lab.report.view import Row as Fact
 from tss_lab.report.view import Table
 from tss_lab.report.words import NOTHING_CHANGED, bounds, method_title, number
+from tss_lab.types import Estimate
 
 HELD_OUT = {"nll": ("held-out loss, nats a token", 3), "sensitivity": ("instruction sensitivity, nats", 2)}
 
@@ -61,15 +63,18 @@ def results_table(pair: Pair, titles: Mapping[str, str]) -> CellTable:
     rows: list[list[str | Cell]] = []
     for row in pair.rows:
         cells: list[str | Cell] = [row.label, _share(row.rho), str(len(row.runs)) if row.rho is not None else "–"]
-        cells += [_mean(row.accuracies.get(name), 1) for name in titles]
+        cells += [_mean(row.accuracies.get(name), 1, is_share=name != "sum") for name in titles]
         cells += [_mean(row.held_out.get(name), HELD_OUT[name][1]) for name in measures]
         rows.append(cells)
-    return CellTable(f"{pair.title}: mean over seeds, accuracies in percent", columns, rows)
+    return CellTable(f"{pair.title}: mean over seeds{', accuracies in percent' if titles else ''}", columns, rows)
 
 
-def _mean(mean: SeedMean | None, digits: int) -> str | Cell:
+def _mean(mean: SeedMean | None, digits: int, is_share: bool = False) -> str | Cell:
     if mean is None:
         return "–"
+    if is_share and mean.value in (0.0, 100.0):
+        low, high = accuracy_interval(Estimate(mean.value, 0.0, mean.num_items))
+        return Cell(number(mean.value, digits), f"{number(low, digits)} to {number(high, digits)}")
     parts = [f"± {number(mean.item_error, digits)}"] if mean.item_error > 0 else []
     if mean.num_seeds > 1:
         parts.append(f"SD {number(mean.spread, digits)}")
@@ -82,7 +87,7 @@ def against_table(pair: Pair, against: Sequence[AgainstRandom], titles: Mapping[
         return None
     measures = [("nll", HELD_OUT["nll"][0], 3)] if any(one.loss is not None for one in against) else []
     columns = ["method", "ρ", "seeds", *titles.values(), *(title for _, title, _ in measures)]
-    columns += (["items gained / lost"] if titles else []) + ["note"]
+    columns += (["items gained / lost, all seeds"] if titles else []) + ["note"]
     rows: list[list[str | Cell]] = []
     for one in against:
         cells: list[str | Cell] = [one.row.label, _share(one.row.rho), str(len(one.seeds)) if one.seeds else "–"]
@@ -100,8 +105,7 @@ def _difference(one: SeedDifference | None, digits: int, over_items: bool = True
         return "–"
     if over_items and not one.gained + one.lost:
         return Cell("–", NOTHING_CHANGED)
-    low_high = None if one.low is None or one.high is None else (one.low, one.high)
-    note = bounds(low_high, digits) if low_high else ("one seed" if one.num_seeds == 1 else "")
+    note = bounds(one.interval, digits) if one.interval else ("one seed" if one.num_seeds == 1 else "")
     return Cell(number(one.value, digits, signed=True), note)
 
 
@@ -113,13 +117,13 @@ def small_budget_tables(comparison: Comparison) -> list[CellTable]:
         if not found:
             continue
         rows = [
-            [best.pair.model, best.pair.dataset, number(best.baseline["sum"], 3), number(best.value["sum"], 3),
+            [best.pair.title, number(best.baseline["sum"], 3), number(best.value["sum"], 3),
              *_gain(best, "sum"), best.row.label, f"{best.num_candidates}", f"{best.num_seeds}",
              _noise(noise.get(id(best.pair)))]
             for best in found
         ]  # fmt: skip
         columns = [
-            "model", "data set", "Random", "Best", "Δ", "95 % interval", "best method", "of methods", "seeds",
+            "model and data", "Random", "Best", "Δ", "95 % interval", "best method", "of methods", "seeds",
             "SD at ρ = 1",
         ]  # fmt: skip
         caption = f"Best at ρ = {SMALL_BUDGETS[name]:g} against random: {comparison.titles['sum']} (form of {name})"
@@ -136,13 +140,13 @@ def overall_table(comparison: Comparison) -> CellTable | None:
     for best in comparison.tables.overall:
         zero_shot = best.pair.zero_shot.accuracies.get("sum") if best.pair.zero_shot else None
         rows.append(
-            [best.pair.model, best.pair.dataset, number(zero_shot.value if zero_shot else None, 3),
+            [best.pair.title, number(zero_shot.value if zero_shot else None, 3),
              number(best.baseline["sum"], 3), number(best.value["sum"], 3), *_gain(best, "sum"),
              f"{best.row.label} ({_share(best.row.rho)})", f"{best.num_candidates}", f"{best.num_seeds}",
              _noise(noise.get(id(best.pair)))]
         )  # fmt: skip
     columns = [
-        "model", "data set", "Zero-shot", "Full", "Best", "Δ vs Full", "95 % interval", "method (ρ)", "of (method, ρ)",
+        "model and data", "Zero-shot", "Full", "Best", "Δ vs Full", "95 % interval", "method (ρ)", "of (method, ρ)",
         "seeds", "SD at ρ = 1",
     ]  # fmt: skip
     return CellTable(f"Best over all budgets: {comparison.titles['sum']} (form of Table 4)", columns, rows)
@@ -170,10 +174,10 @@ def breakdown_tables(comparison: Comparison) -> list[Table]:
 def _gain(best: Best, name: str) -> tuple[str, str]:
     one = best.differences.get(name)
     if one is None:
-        return "–", "–"
+        return "0 (random itself)", "–"
     if not one.gained + one.lost:
         return "–", NOTHING_CHANGED
-    return number(one.value, 3, signed=True), bounds(None if one.low is None else (one.low, one.high or 0.0), 2)
+    return number(one.value, 3, signed=True), bounds(one.interval, 2)
 
 
 def _noise(null: Null | None) -> str:
