@@ -17,11 +17,14 @@ from pathlib import Path
 
 import polars as pl
 
-run = (
-    Path(sys.argv[1])
-    if len(sys.argv) > 1
-    else max(Path("runs").glob("*/scores.parquet"), key=lambda path: path.stat().st_mtime).parent
-)
+runs = sorted(Path("runs").glob("*/scores.parquet"), key=lambda path: path.stat().st_mtime)
+if len(sys.argv) < 2 and not runs:
+    sys.exit(
+        "no run with scores in ./runs; start one with `python -m tss_lab +experiment=quickstart`, or name its folder"
+    )
+run = Path(sys.argv[1]) if len(sys.argv) > 1 else runs[-1].parent
+if not (run / "scores.parquet").exists():
+    sys.exit(f"{run} holds no scores.parquet; name the folder of a run whose stage scores is done")
 record = json.loads((run / "run.json").read_text(encoding="utf-8"))
 print(run.name, record["status"])
 
