@@ -186,6 +186,15 @@ def test_the_version_is_ours(monkeypatch, capsys):
     assert capsys.readouterr().out == f"tss_lab {__version__}\n"
 
 
+def test_the_documented_yaml_can_be_overridden(tmp_path):
+    text = (config_folder().parent / "docs" / "own_data_and_models.md").read_text(encoding="utf-8")
+    (tmp_path / "method").mkdir()
+    (tmp_path / "method" / "margin.yaml").write_text(re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)[0])
+    mine = f"hydra.searchpath=[file://{tmp_path}]"
+    method = composed(mine, "method=margin", "method.weight=0.5", "method.weighting.enabled=true").method
+    assert (method.name, method.params, method.weighting.enabled) == ("margin", {"weight": 0.5}, True)
+
+
 def test_full_error_has_the_traceback(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "tss_lab", "rho=2", f"paths.runs={tmp_path}"],
