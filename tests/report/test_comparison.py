@@ -161,7 +161,7 @@ def test_what_is_not_comparable_is_set_aside_with_its_reason(tmp_path, changes, 
     assert reason in comparison.unused[0].reason
     assert len(comparison.runs) == 2
     page = texts(render(comparison))
-    assert "1 folders set aside" in page
+    assert "1 folder set aside" in page
     assert reason in page
 
 
@@ -180,6 +180,9 @@ def test_damaged_and_foreign_folders(tmp_path):
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken/config.yaml").write_text("a: [1")
     (tmp_path / "broken/run.json").write_text("{}")
+    for name in ("text", "words"):
+        (write_run(tmp_path, "tss", 0.6, 0, name=name) / "metrics.json").write_text('{"a": "b"}')
+    (tmp_path / "text/metrics.json").write_text("not JSON")
     (tmp_path / "strange").mkdir()
     (tmp_path / "strange/config.yaml").write_text("model: resnet")
     (tmp_path / "strange/run.json").write_text("{}")
@@ -194,6 +197,8 @@ def test_damaged_and_foreign_folders(tmp_path):
     assert "is no run" in reasons["foreign"]
     assert "config.yaml can't be read" in reasons["broken"]
     assert "none of this lab's" in reasons["strange"]
+    assert "metrics.json can't be read" in reasons["text"]
+    assert "no number" in reasons["words"]
     assert "has lost the items" in reasons[no_items.name]
     assert "don't add up" in reasons[other_items.name]
     assert reasons["nowhere"] == "is not there"

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
-from tss_lab.report.comparison.folders import Run, Unused
+from tss_lab.report.comparison.folders import Run, Unused, short_path
 from tss_lab.report.words import number
 from tss_lab.store import fingerprint
 
@@ -181,7 +181,9 @@ def _one_a_seed(runs: list[Run], unused: list[Unused]) -> list[Run]:
     for run in runs:
         key = (run.model, run.dataset, run.method, fingerprint(variant(run)), run.rho, run.budget, run.seed)
         if run.is_tuned and (first := seen.setdefault(key, run)) is not run:
-            unused.append(Unused(run.folder, f"the same settings and seed as {first.name}; one of them counts"))
+            unused.append(
+                Unused(run.folder, f"the same settings and seed as {short_path(first.folder)}; one of them counts")
+            )
         else:
             kept.append(run)
     return kept

@@ -42,7 +42,7 @@ def compare(folders: Iterable[Path]) -> Comparison:
     runs, apart = comparable(read)
     unused += apart
     if not runs:
-        reasons = "; ".join(f"{one.folder.name} {one.reason}" for one in unused[:3])
+        reasons = "; ".join(f"{one.place} {one.reason}" for one in unused[:3])
         more = f"; and {len(unused) - 3} more" if len(unused) > 3 else ""
         raise ArtifactError(
             f"none of the {len(unused)} folders can be compared ({reasons}{more}); give folders of finished runs"

@@ -55,7 +55,7 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
             "missing": list(tables.missing),
             "null_test": nulls,
             "notes": [note for pair in comparison.pairs for note in pair.notes],
-            "set_aside": [{"folder": short_path(one), "reason": one.reason} for one in comparison.unused],
+            "set_aside": [{"folder": one.place, "reason": one.reason} for one in comparison.unused],
         }
     )
     return content
@@ -97,11 +97,6 @@ def finite(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [finite(one) for one in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def short_path(unused: Any) -> str:
-    """A folder by its last two names."""
-    return "/".join(unused.folder.parts[-2:])
 
 
 def _rows(comparison: Comparison) -> list[tuple[Row, AgainstRandom | None]]:

@@ -84,6 +84,16 @@ class Unused:
     folder: Path
     reason: str
 
+    @property
+    def place(self) -> str:
+        """The folder by its last two names."""
+        return short_path(self.folder)
+
+
+def short_path(folder: Path) -> str:
+    """A folder by its last two names, so that pages don't tell where on a machine it lies."""
+    return "/".join(folder.parts[-2:])
+
 
 class _UnusableError(Exception):
     """Carries the reason up to where the folder is set aside."""
@@ -117,6 +127,8 @@ def _read(folder: Path) -> Run:
     if status != "finished":
         raise _UnusableError(f"is not finished ({status})")
     metrics = _mapping(folder / "metrics.json") if (folder / "metrics.json").exists() else {}
+    if not all(isinstance(value, (int, float)) for value in metrics.values()):
+        raise _UnusableError("metrics.json holds something that is no number")
     tuned, question = _tuned(folder, settings, metrics)
     zero_shot = _estimates(metrics, "eval/zero_shot", settings["eval"]["benchmarks"])
     held_out = _held_out(metrics)
@@ -128,7 +140,7 @@ def _read(folder: Path) -> Run:
     if tuned is None and zero_shot is None and not held_out:
         stages = ", ".join(map(str, settings.get("stages") or []))
         raise _UnusableError(f"holds no evaluation (stages: {stages}); run it again with evaluation among its stages")
-    if not record.get("model"):
+    if not isinstance(record.get("model"), dict):
         raise _UnusableError("run.json doesn't say which model's weights it used")
     kept = metrics.get("selection/kept")
     return Run(folder, settings, record, tuned, zero_shot, held_out, None if kept is None else int(kept), question)

@@ -45,7 +45,7 @@ def render(comparison: Comparison) -> str:
         "title": f"{_count(len(comparison.runs), 'run')} compared",
         "subtitle": f"{_count(models, 'model')}, {_count(datasets, 'data set')}"
         f"{f', {comparison.label}' if comparison.label else ''}.",
-        "wide": True,
+        "broad": True,
         "tiles": [],
         "footer": f"Written by tss_lab {__version__}",
         "overview": view.overview(comparison),
@@ -103,6 +103,6 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     if comparison.unused:
         count = len(comparison.unused)
         lines.append(f"{count:,} of {len(comparison.runs) + count:,} folders set aside:")
-        lines += [f"  {one.folder.name}: {one.reason}" for one in comparison.unused]
+        lines += [f"  {one.place}: {one.reason}" for one in comparison.unused]
     for line in lines:
         console.print(Text(line), soft_wrap=True)

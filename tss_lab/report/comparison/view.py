@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from tss_lab.report.comparison.compare import Comparison
-from tss_lab.report.comparison.files import short_path
 from tss_lab.report.comparison.rows import Pair
 from tss_lab.report.comparison.tables import SMALL_BUDGETS, AgainstRandom, Best, Null
 from tss_lab.report.seeds import SeedDifference, SeedMean
@@ -211,8 +210,13 @@ def unused_table(comparison: Comparison) -> Table | None:
     """Folders that were set aside."""
     if not comparison.unused:
         return None
-    rows = [[short_path(one), one.reason] for one in comparison.unused]
-    return Table(f"{len(rows):,} folders set aside", ["folder", "why"], rows, ends_in_words=True)
+    rows = [[one.place, one.reason] for one in comparison.unused]
+    return Table(
+        f"{len(rows):,} {'folder' if len(rows) == 1 else 'folders'} set aside",
+        ["folder", "why"],
+        rows,
+        ends_in_words=True,
+    )
 
 
 def _share(rho: float | None) -> str:
