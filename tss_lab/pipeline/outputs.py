@@ -6,16 +6,18 @@ import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 
+from tss_lab.config import RunConfig
 from tss_lab.store import write_atomic
 from tss_lab.types import Example, Selection
 
 
 def write_scores(path: Path, selection: Selection) -> None:
-    """``scores.parquet``: example_id, score, rank, kept, weight; a row a scored example."""
+    """``scores.parquet``: example_id, score, rank (0 is best), kept, weight; a row a scored example."""
     buffer = io.BytesIO()
     pl.DataFrame(
         {
@@ -46,3 +48,13 @@ def write_selected(path: Path, selection: Selection, examples: Sequence[Example]
         }
         lines.append(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
     write_atomic(path, "".join(lines))
+
+
+def model_card(config: RunConfig) -> dict[str, Any]:
+    """What the model card of a run's tuned model states."""
+    return {
+        "base_model": config.model.path or config.model.name, "licence": config.model.licence,
+        "dataset": config.dataset.path or config.dataset.hub_id or config.dataset.name,
+        "method": config.method.name, "rho": config.rho, "budget": config.budget.kind, "seed": config.seed,
+        "weighting": config.method.weighting.model_dump(mode="json"), "run": config.run_name,
+    }  # fmt: skip

@@ -10,18 +10,18 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tss_lab.config import STAGES, RunConfig, Stage
-from tss_lab.errors import ConfigError, DataError
+from tss_lab.errors import DataError
 from tss_lab.methods import Method, WeightStatistics, build_method, select
+from tss_lab.pipeline.checks import refuse_early
 from tss_lab.pipeline.evaluate import Evaluation, evaluate_models
 from tss_lab.pipeline.folder import RunFolder, finite
-from tss_lab.pipeline.outputs import write_scores, write_selected
+from tss_lab.pipeline.outputs import model_card, write_scores, write_selected
 from tss_lab.pipeline.page import finish, write_page
 from tss_lab.store import Store
 from tss_lab.types import Alternative, Example, FloatArray, Likelihoods, PromptKind, Selection, SetAside
@@ -53,7 +53,7 @@ class Pipeline:
         """The requested stages, in order; then the summary."""
         log.info("%s: %s; results go to %s", self.config.run_name, ", ".join(self.stages), self.book.path)
         began = time.perf_counter()
-        self._check_what_can_be_known()
+        refuse_early(self.config)
         if self._needs_the_model:
             _ = self.dataset, self.model  # what isn't there is found out before hours of generation
         for stage in self.stages:
@@ -61,23 +61,6 @@ class Pipeline:
         self.book.measure("cost/total", {"seconds": time.perf_counter() - began})
         if self.book.is_writer:
             finish(self)
-
-    def _check_what_can_be_known(self) -> None:
-        """Raises ConfigError now for what a later step would refuse after hours."""
-        from tss_lab.models.devices import check_devices
-        from tss_lab.prompts import get_template
-
-        config, asked = self.config, set(self.stages)
-        get_template(config.scoring.template)
-        if {"likelihoods", "sft"} & asked:
-            check_devices(config.trainer)
-        if "sft" in asked and config.sft.lora is not None and find_spec("peft") is None:
-            raise ConfigError("sft=lora needs the package peft: pip install 'tss-lab[lora]'")
-        if "evaluation" in asked and config.eval.name != "none" and config.eval.mirror is not None:
-            if not Path(config.eval.mirror).expanduser().is_dir():
-                raise ConfigError(f"eval.mirror={config.eval.mirror} is not a directory; check the path")
-        elif "evaluation" in asked and config.eval.name == "none" and not config.dataset.held_out:
-            log.warning("nothing will be evaluated: set eval=paper or eval=mini, or dataset.held_out=500")
 
     @property
     def _needs_the_model(self) -> bool:
@@ -316,8 +299,8 @@ class Pipeline:
                 [by_id[str(selection.example_id_N[n])] for n in kept], selection.weight_N[kept], self.dataset.held_out,
                 self.model, self.tuning_encoder, config.sft, config.trainer, config.seed, self.book.path,
                 self.loggers if "sft" in self.stages else [], identity,
-                card=self._card(), clipped_share=weights.clipped_share, steps_fraction=config.rho if whole else 1.0,
-                may_train="sft" in self.stages,
+                card=model_card(config), clipped_share=weights.clipped_share,
+                steps_fraction=config.rho if whole else 1.0, may_train="sft" in self.stages,
             )  # fmt: skip
         self.book.measure("", result.metrics)
         return result
@@ -340,16 +323,6 @@ class Pipeline:
         return resolve_model(
             ModelConfig(name=self.config.run_name, path=str(self.tuned_folder)), self.config.paths.cache
         )
-
-    def _card(self) -> dict[str, Any]:
-        """What the model card of the tuned model states."""
-        config = self.config
-        return {
-            "base_model": config.model.path or config.model.name, "licence": config.model.licence,
-            "dataset": config.dataset.path or config.dataset.hub_id or config.dataset.name,
-            "method": config.method.name, "rho": config.rho, "budget": config.budget.kind, "seed": config.seed,
-            "weighting": config.method.weighting.model_dump(mode="json"), "run": config.run_name,
-        }  # fmt: skip
 
     # 7 ------------------------------------------------------------------------------------- evaluation
 

@@ -49,6 +49,7 @@ class ScoringModule(pl.LightningModule):
         self.self_check_difference: float | None = None
         self.float32_rank_correlation: float | None = None
         self.cost: PassCost | None = None
+        self.allow_zero_length_dataloader_with_multiple_devices = True  # fewer packs than devices
 
     def setup(self, stage: str) -> None:
         """Agrees on the pairs before any model is loaded."""
