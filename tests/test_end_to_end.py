@@ -111,7 +111,7 @@ def test_two_processes_go_through_all_steps_together(place, tmp_path):
         measured.append(json.loads((tmp_path / "runs" / "both" / "metrics.json").read_text(encoding="utf-8")))
     before, after = measured
     assert before["held_out/nll/after"] == after["held_out/nll/after"] != before["held_out/nll/before"]
-    assert (before["likelihoods/pairs_computed"], after["likelihoods/pairs_computed"]) == (80, 0)
+    assert before["likelihoods/pairs_computed"] > 0 == after["likelihoods/pairs_computed"]
 
 
 def test_scores_are_the_formula_of_the_runs_own_table(place, monkeypatch):

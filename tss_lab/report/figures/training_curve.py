@@ -21,8 +21,11 @@ def draw(report: RunReport, width: int) -> Drawing | None:
     if training is None or len(training.step_S) < 2:
         return None
     chosen = np.unique(np.linspace(0, len(training.step_S) - 1, min(len(training.step_S), MAX_POINTS)).astype(int))
-    colours = {"batch loss": Ink.REST}
-    rows = [{"step": int(training.step_S[i]), "loss": float(training.loss_S[i]), "what": "batch loss"} for i in chosen]
+    colours = {"weighted batch loss": Ink.REST}
+    rows = [
+        {"step": int(training.step_S[i]), "loss": float(training.loss_S[i]), "what": "weighted batch loss"}
+        for i in chosen
+    ]
     if len(training.step_S) >= SMOOTHED_FROM:
         window = max(3, len(training.step_S) // 12) | 1
         smooth = np.convolve(training.loss_S, np.ones(window) / window, mode="valid")
@@ -34,7 +37,7 @@ def draw(report: RunReport, width: int) -> Drawing | None:
             for i in np.unique(np.linspace(0, len(smooth) - 1, min(len(smooth), MAX_POINTS)).astype(int))
         ]
     else:
-        colours["batch loss"] = Ink.ACCENT
+        colours["weighted batch loss"] = Ink.ACCENT
     if training.held_out_loss:
         colours["held-out loss"] = Ink.MARK
         rows += [{"step": step, "loss": loss, "what": "held-out loss"} for step, loss in training.held_out_loss]
@@ -45,9 +48,7 @@ def draw(report: RunReport, width: int) -> Drawing | None:
             x=alt.X(
                 "step:Q", title="optimiser step", axis=alt.Axis(grid=False, tickCount=6, tickMinStep=1, format="d")
             ),
-            y=alt.Y(
-                "loss:Q", title="weighted loss, nats a token", scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=5)
-            ),
+            y=alt.Y("loss:Q", title="nats a token", scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=5)),
             color=alt.Color("what:N", scale=categories(colours)),
         )
         .properties(height=210)
