@@ -149,6 +149,12 @@ def test_from_data_to_page(place, monkeypatch, capsys):
         "held_out/nll/after",
     ):
         assert name in metrics
+    held_out = pl.read_parquet(run / "eval" / "held_out.parquet")
+    nll = -held_out["loglik_after"].sum() / held_out["n_target_tokens"].sum()
+    assert nll == pytest.approx(metrics["held_out/nll/after"])
+    assert (held_out["tss_after"] - held_out["tss_before"]).mean() == pytest.approx(
+        metrics["held_out/sensitivity/difference"]
+    )
     page = (run / "report" / "index.html").read_text(encoding="utf-8")
     assert "<script>alert" not in page
     assert "http://" not in page.replace("http://www.w3.org", "")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tss_lab.errors import ArtifactError
+from tss_lab.pipeline.outputs import write_held_out
 from tss_lab.store import fingerprint
 from tss_lab.types import EvaluationResult, HeldOutMeasure
 
@@ -94,4 +95,8 @@ def _held_out_measures(run: Pipeline) -> list[HeldOutMeasure]:
             raise
         log.info("no held-out measures: %s", error)
         return []
-    return [] if likelihoods is None else held_out_measures(*likelihoods)
+    if likelihoods is None:
+        return []
+    if run.book.is_writer:
+        write_held_out(run.book.path / "eval" / "held_out.parquet", *likelihoods)
+    return held_out_measures(*likelihoods)

@@ -12,8 +12,9 @@ import numpy as np
 import polars as pl
 
 from tss_lab.config import RunConfig
+from tss_lab.evaluation.heldout import specificity
 from tss_lab.store import write_atomic
-from tss_lab.types import Example, Selection
+from tss_lab.types import Example, Likelihoods, Selection
 
 
 def write_scores(path: Path, selection: Selection) -> None:
@@ -48,6 +49,28 @@ def write_selected(path: Path, selection: Selection, examples: Sequence[Example]
         }
         lines.append(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
     write_atomic(path, "".join(lines))
+
+
+def write_held_out(path: Path, before: Likelihoods, after: Likelihoods | None) -> None:
+    """``eval/held_out.parquet``: a row a held-out example, log-likelihood and TSS in nats before and after tuning.
+
+    TSS is null where an example has no alternatives, ``*_after`` where no model was tuned.
+    """
+    columns: dict[str, Any] = {
+        "example_id": before.example_id_N.astype(str),
+        "n_target_tokens": before.num_target_tokens_N,
+    }
+    for when, likelihoods in (("before", before), ("after", after)):
+        if likelihoods is None:
+            columns |= {f"loglik_{when}": None, f"tss_{when}": None}
+            continue
+        tss_N = specificity(likelihoods)
+        columns[f"loglik_{when}"] = likelihoods.true_loglik_N
+        columns[f"tss_{when}"] = pl.Series(tss_N).replace(np.inf, None)
+    buffer = io.BytesIO()
+    pl.DataFrame(columns).write_parquet(buffer)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, buffer.getvalue())
 
 
 def model_card(config: RunConfig) -> dict[str, Any]:
