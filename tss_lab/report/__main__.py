@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     output = chosen.output or chosen.runs[0].absolute().parent / "comparison"
     page = write_comparison(comparison, output)
-    console = Console(soft_wrap=False)
+    console = Console(soft_wrap=False, width=None if sys.stdout.isatty() else 140)  # a file isn't 80 columns wide
     print_comparison(comparison, console)
     console.print(f"page: {page}", markup=False, highlight=False, soft_wrap=True)
     return 0
