@@ -10,7 +10,7 @@ quickstart: install
 	$(BIN)/python -m tss_lab +experiment=quickstart
 
 test: install-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 check: install-dev
 	$(BIN)/ruff check .
