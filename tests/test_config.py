@@ -66,6 +66,19 @@ def test_every_command_of_the_paper_grid_composes():
     assert composed("+experiment=gemma_alpaca").dataset.held_out == 500
 
 
+@pytest.mark.parametrize(
+    ("settings", "m"),
+    [
+        (["alternatives=generated", "alternatives.k=8"], 8),
+        (["alternatives=mixed", "alternatives.k=8"], 4),
+        (["alternatives=generated", "alternatives.k=8", "method.m=2"], 2),
+    ],
+)
+def test_the_hard_set_is_all_of_k_when_only_generated(settings, m):
+    """docs/method.md, Scores: m = 4, all K when the alternatives are generated only."""
+    assert composed("method=tss_pp", *settings).method.params["m"] == m
+
+
 def test_run_names():
     """Readable; the same for the same settings; another for any other setting that changes numbers."""
     plain = composed("+experiment=llama_alpaca", "method=tss_pp_exp", "rho=0.45").run_name

@@ -351,16 +351,20 @@ class Pipeline:
     @cached_property
     def report(self) -> Path | None:
         """The run's page; None on further ranks."""
-        if not self.book.is_writer:
-            return None
         if self.stages == ["report"]:  # asked for alone: show all that the store and the folder hold
             _ = self.selected
+        if not self.book.is_writer:
+            return None
         self._find_what_was_done_before()
         with self.book.timed("report"):
             return write_page(self)
 
     def _find_what_was_done_before(self) -> None:
         """Training and evaluation of an earlier command of this run, where this one leaves them out."""
+        from tss_lab.models.devices import num_processes
+
+        if num_processes(self.config.trainer) > 1:
+            return  # the first process is alone here, and a pass takes all of them
         known = {name.partition("/")[0] for name in self.book.metrics}
         if "sft" in known and "sft" not in self.stages:
             _ = self.sft
