@@ -1,4 +1,7 @@
-"""Two CPU processes give the gradient of one, with whole copies (DDP) and with shards (FSDP)."""
+"""Two CPU processes give the gradient of one, with whole copies (DDP) and with shards (FSDP).
+
+Several packs a device and step; a head of its own (Llama) and one tied to the embeddings (Gemma 3).
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,12 +29,17 @@ def free_port() -> int:
         return int(held.getsockname()[1])
 
 
+@pytest.fixture(scope="module", params=["llama", "gemma3"])
+def base(request: pytest.FixtureRequest, tiny_model_folder: Callable[[str], Path]) -> Path:
+    return tiny_model_folder(request.param)
+
+
 @pytest.fixture(scope="module")
-def two_devices(tmp_path_factory: pytest.TempPathFactory, tiny_llama_folder: Path) -> Path:
+def two_devices(tmp_path_factory: pytest.TempPathFactory, base: Path) -> Path:
     folder = tmp_path_factory.mktemp("two_devices")
     root = SCRIPT.parents[2]
     launch = ["-m", "torch.distributed.run", "--nproc_per_node=2", f"--master_port={free_port()}", str(SCRIPT)]
-    arguments = [str(folder), f"base={tiny_llama_folder}", "devices=2", "strategy=ddp,fsdp", "max_steps=3"]
+    arguments = [str(folder), f"base={base}", "devices=2", "strategy=ddp,fsdp", "max_steps=3", "tokens_per_pack=100"]
     done = subprocess.run(
         [sys.executable, *launch, *arguments],
         env=os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}, cwd=root,
@@ -41,11 +50,11 @@ def two_devices(tmp_path_factory: pytest.TempPathFactory, tiny_llama_folder: Pat
 
 
 @pytest.fixture(scope="module")
-def one_device(tmp_path_factory: pytest.TempPathFactory, tiny_llama_folder: Path) -> Path:
+def one_device(tmp_path_factory: pytest.TempPathFactory, base: Path) -> Path:
     folder = tmp_path_factory.mktemp("one_device")
     inner = WeightedTuning._clipped_norm
     save_gradients(folder / "gradient.pt")
-    train(tiny_llama_folder, folder / "run", make_sft(max_steps=3))
+    train(base, folder / "run", make_sft(max_steps=3))
     WeightedTuning._clipped_norm = inner  # type: ignore[method-assign]
     return folder
 

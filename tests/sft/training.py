@@ -127,7 +127,7 @@ def main(folder: Path, asked: dict[str, str]) -> None:
         train(
             Path(asked["base"]),
             folder / strategy,
-            make_sft(lora=lora, max_steps=int(asked.get("max_steps", 8))),
+            make_sft(lora=lora, **{name: int(asked[name]) for name in ("max_steps", "tokens_per_pack") if name in asked}),
             trainer,
         )
 

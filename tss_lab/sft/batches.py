@@ -97,6 +97,8 @@ def packs_of_rank(lengths: Sequence[int], config: SftConfig, rank: int, world_si
     """This device's share of a batch's packs: the same number on each, some of them empty if rows are few."""
     cut = padded_packs if config.packing == "padded" else flat_packs
     packs = cut(lengths, config.tokens_per_pack, world_size)
+    # The largest first: its activations are gone before the weights' gradients take their room.
+    packs.sort(key=lambda pack: -sum(lengths[row] for row in pack))
     return packs[rank::world_size]
 
 

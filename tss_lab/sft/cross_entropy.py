@@ -18,15 +18,23 @@ from tss_lab.errors import ConfigError
 
 
 def weighted_nll(
-    hidden_RD: Tensor, head: Head, target_R: Tensor, coefficient_R: Tensor, memory_bytes: int
+    hidden_RD: Tensor,
+    head: Head,
+    target_R: Tensor,
+    coefficient_R: Tensor,
+    memory_bytes: int,
+    *,
+    add_to_VD: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """``Σ coefficient·nll`` (scalar, differentiable) and each target's nll (R,) without gradient; float32.
 
     Under autocast the products run in its type, the sums over the vocabulary always in float32.
-    A head with a bias or a cap goes through ``engine.head.target_nll``.
+    ``add_to_VD`` takes the head's gradient at once, where autograd would hold a tensor of the
+    vocabulary's size until the whole model's backward is done; the loss must not be scaled then.
+    A head with a bias or a cap goes through ``engine.head.target_nll``, and leaves ``add_to_VD`` alone.
     """
     if head.bias_V is None and head.softcap is None and head.multiplier == 1.0:
-        loss, nll_R = _WeightedNll.apply(hidden_RD, head.weight_VD, target_R, coefficient_R, memory_bytes)  # type: ignore[no-untyped-call]
+        loss, nll_R = _WeightedNll.apply(hidden_RD, head.weight_VD, target_R, coefficient_R, memory_bytes, add_to_VD)  # type: ignore[no-untyped-call]
         return loss, nll_R
     nll_R = target_nll(hidden_RD, head, target_R, memory_bytes)
     return torch.dot(nll_R, coefficient_R), nll_R.detach()
@@ -69,7 +77,13 @@ def _liger_function() -> Any:
 class _WeightedNll(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, hidden_RD: Tensor, weight_VD: Tensor, target_R: Tensor, coefficient_R: Tensor, memory_bytes: int
+        ctx: Any,
+        hidden_RD: Tensor,
+        weight_VD: Tensor,
+        target_R: Tensor,
+        coefficient_R: Tensor,
+        memory_bytes: int,
+        add_to_VD: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         wants_hidden, wants_weight = ctx.needs_input_grad[:2]
         device = hidden_RD.device.type
@@ -78,7 +92,7 @@ class _WeightedNll(torch.autograd.Function):
             hidden, weight = hidden_RD.to(kind), weight_VD.to(kind)
             nll_R = torch.empty(len(target_R), dtype=torch.float32, device=hidden.device)
             grad_hidden = torch.empty_like(hidden) if wants_hidden else None
-            grad_weight = None
+            grad_weight = add_to_VD
             rows = _even_chunk(len(target_R), memory_bytes // (4 * len(weight)))
             room = torch.empty(rows, len(weight), dtype=kind, device=hidden.device)
             for start in range(0, len(target_R), rows):
@@ -99,7 +113,8 @@ class _WeightedNll(torch.autograd.Function):
                     grad_weight = _added_product(grad_weight, odds.T, (hidden[part] * scale).to(kind), weight_VD.dtype)
             loss = torch.dot(nll_R, coefficient_R)
         # Not through save_for_backward, whose second reference would make autograd copy the gradient.
-        ctx.gradients = (None if grad_hidden is None else grad_hidden.to(hidden_RD.dtype), grad_weight)
+        returned = grad_weight if add_to_VD is None else None
+        ctx.gradients = (None if grad_hidden is None else grad_hidden.to(hidden_RD.dtype), returned)
         ctx.mark_non_differentiable(nll_R)
         return loss, nll_R
 
@@ -110,7 +125,7 @@ class _WeightedNll(torch.autograd.Function):
             for gradient in gradients:
                 if gradient is not None:
                     gradient.mul_(grad_loss)
-        return *gradients, None, None, None
+        return *gradients, None, None, None, None
 
 
 def _even_chunk(length: int, at_most: int) -> int:

@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 from tss_lab.config import SftConfig
 from tss_lab.engine.attention import tree_attention_in
 from tss_lab.engine.forward import decoder_of, encode
-from tss_lab.engine.head import head_of
+from tss_lab.engine.head import Head, head_of
 from tss_lab.engine.tree import TreePack, build_pack, flat_pack
 from tss_lab.sft.batches import Pack, packs_of_rank
 from tss_lab.sft.cross_entropy import liger_weighted_nll, weighted_nll
@@ -146,4 +146,16 @@ class TargetModel(nn.Module):
         coefficient_R = coefficient_B[torch.from_numpy(pack.row_R).to(device)] * float(pack.counts)
         if self.cross_entropy == "liger":
             return liger_weighted_nll(hidden_RD, head_of(self.model), target_R, coefficient_R)
-        return weighted_nll(hidden_RD, head_of(self.model), target_R, coefficient_R, self.memory_bytes)
+        head = head_of(self.model)
+        return weighted_nll(
+            hidden_RD, head, target_R, coefficient_R, self.memory_bytes, add_to_VD=self._gradient_of(head)
+        )
+
+    def _gradient_of(self, head: Head) -> Tensor | None:
+        """Where a further pack's gradient of a tied head goes at once; None where autograd should bring it.
+
+        A tied head's parameter is visited by autograd in any case, for the embeddings, so whoever waits
+        for its gradient (DDP) isn't passed by.
+        """
+        tied = head.weight_VD is self.model.get_input_embeddings().weight
+        return head.weight_VD.grad if tied and torch.is_grad_enabled() else None
