@@ -120,16 +120,12 @@ def main(folder: Path, asked: dict[str, str]) -> None:
 
         checkpoints.torch.save = dying  # type: ignore[assignment]
     lora = {"rank": 4, "dropout": 0.2} if "lora" in asked else None
+    sizes = {name: int(asked[name]) for name in ("max_steps", "tokens_per_pack") if name in asked}
     for strategy in asked.get("strategy", "auto").split(","):
         if strategy != "auto":
             save_gradients(folder / f"{strategy}.pt")
         trainer = TrainerConfig(accelerator="cpu", devices=int(asked.get("devices", 1)), strategy=strategy)
-        train(
-            Path(asked["base"]),
-            folder / strategy,
-            make_sft(lora=lora, **{name: int(asked[name]) for name in ("max_steps", "tokens_per_pack") if name in asked}),
-            trainer,
-        )
+        train(Path(asked["base"]), folder / strategy, make_sft(lora=lora, **sizes), trainer)
 
 
 if __name__ == "__main__":
