@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=next(path for path in ROWS if path.exists()))
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--tokens-per-pack", type=int, default=1024)
+    parser.add_argument("--tokens-per-pack", type=int, default=512)
     parser.add_argument("--logits-memory-mb", type=int, default=128)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
