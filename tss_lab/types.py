@@ -162,6 +162,16 @@ class Estimate:
         spread = float(np.std(values_N, ddof=1)) if n > 1 else float("nan")
         return cls(float(np.mean(values_N)), spread / n**0.5, n)
 
+    @classmethod
+    def of_ratio(cls, total_N: FloatArray, weight_N: FloatArray | IntArray) -> Estimate:
+        """``Σ total / Σ weight`` with the standard error of a ratio of means (NaN for fewer than two observations)."""
+        n, weight = len(total_N), float(weight_N.sum())
+        value = float(total_N.sum()) / weight
+        if n < 2:
+            return cls(value, float("nan"), n)
+        residual_N = total_N - value * weight_N
+        return cls(value, (n / (n - 1) * float(np.sum(residual_N**2))) ** 0.5 / weight, n)
+
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkScore:

@@ -7,8 +7,8 @@ import pytest
 from pytest import approx
 
 from tss_lab.errors import EvaluationError
-from tss_lab.evaluation.heldout import held_out_measures, ratio, specificity
-from tss_lab.types import Likelihoods
+from tss_lab.evaluation.heldout import held_out_measures, specificity
+from tss_lab.types import Estimate, Likelihoods
 
 INF = float("inf")
 
@@ -73,4 +73,4 @@ def test_other_examples_are_refused():
 
 
 def test_a_single_example_has_no_standard_error():
-    assert math.isnan(ratio(np.array([3.0]), np.array([2])).standard_error)
+    assert math.isnan(Estimate.of_ratio(np.array([3.0]), np.array([2])).standard_error)

@@ -56,6 +56,9 @@ def write_run(root, method, rho, seed, *, correct=None, num_items=30, nll=None, 
     metrics |= {"held_out/nll/before": 3.5, "held_out/nll/before_stderr": 0.2, "held_out/nll/after": nll,
                 "held_out/nll/after_stderr": 0.1, "held_out/sensitivity/before": 2.0,
                 "held_out/sensitivity/after": 2.0 + rho}  # fmt: skip
+    (folder / "eval").mkdir()
+    held_out = pl.DataFrame({"example_id": [f"h{i}" for i in range(8)], "n_target_tokens": range(10, 18)})
+    held_out.with_columns(loglik_after=-nll * pl.col("n_target_tokens")).write_parquet(folder / "eval/held_out.parquet")
     if correct:
         total = sum(100 * float(np.mean(values)) for values in correct.values())
         metrics["eval/tuned/sum"] = total
@@ -70,7 +73,6 @@ def write_run(root, method, rho, seed, *, correct=None, num_items=30, nll=None, 
             for one, values in correct.items()
             for index, right in enumerate(values)
         ]
-        (folder / "eval").mkdir()
         pl.DataFrame(rows).sample(fraction=1.0, shuffle=True, seed=seed).write_parquet(folder / "eval/samples.parquet")
         label = label or ("demonstration items" if kind == "mini" else "the paper's benchmarks")
         content = {"format_version": 1, "label": label, "engine": "tree", "shots": 0, "metric": "acc",

@@ -5,6 +5,7 @@ import json
 import re
 
 import numpy as np
+import polars as pl
 import pytest
 from made_up_folders import BENCHMARKS, write_grid, write_run
 from made_up_run import HOSTILE
@@ -172,6 +173,16 @@ def test_other_held_out_examples_are_noticed(tmp_path):
     (odd / "metrics.json").write_text(json.dumps({**metrics, "held_out/nll/before": 3.6}))
     comparison = compare(sorted(tmp_path.iterdir()))
     assert "other held-out examples" in comparison.unused[0].reason
+
+
+def test_lost_or_altered_held_out_losses(tmp_path):
+    for method in ("random", "tss", "ppl"):
+        write_run(tmp_path, method, 0.3, 0)
+    names = {method: tmp_path / f"{method}-rho0.3-seed0/eval/held_out.parquet" for method in ("tss", "ppl")}
+    names["tss"].unlink()
+    pl.read_parquet(names["ppl"]).with_columns(pl.col("loglik_after") + 1).write_parquet(names["ppl"])
+    unused = compare(sorted(tmp_path.iterdir())).unused
+    assert ["don't make up" in unused[0].reason, "has lost its held-out" in unused[1].reason] == [True, True]
 
 
 def test_damaged_and_foreign_folders(tmp_path):

@@ -8,7 +8,8 @@ from pytest import approx
 from scipy import stats
 
 from tss_lab.report.seeds import (
-    difference_of_measures,
+    HeldOutLosses,
+    difference_of_losses,
     difference_over_seeds,
     mean_accuracies,
     mean_measure,
@@ -90,12 +91,32 @@ def test_other_items_are_refused():
         mean_accuracies([result({"a": [1, 0]}), result({"a": [1, 0, 1]})])
 
 
-def test_a_measure_is_paired_by_seed():
-    """−0.1 and −0.3: mean −0.2, error 0.1, t with one degree of freedom 12.706."""
-    one = difference_of_measures([3.0, 3.0], [2.9, 2.7], "nll")
+def losses(nll, tokens=(10, 10, 20), names="abc"):
+    return HeldOutLosses(np.array(list(names), dtype=object), np.array(tokens), np.array(nll, dtype=np.float64))
+
+
+def test_a_loss_is_paired_by_example():
+    """Changes −2, −4 and −2 nats on 10, 10 and 20 tokens: −0.2 a token. Residuals 0, −2 and 2, so the error is
+    √(3/2·8)/40; the other order of the examples changes nothing."""
+    before, after = losses([30, 30, 60]), losses([58, 26, 28], (20, 10, 10), "cba")
+    one = difference_of_losses([(before, after)])
+    assert one.value == approx(-0.2)
+    assert one.interval == approx((-0.2 - 1.959964 * math.sqrt(12) / 40, -0.2 + 1.959964 * math.sqrt(12) / 40))
+    assert (one.num_seeds, one.gained, one.lost) == (1, 0, 0)
+    assert difference_of_losses([(before, before)]).interval is None
+
+
+def test_a_loss_is_paired_by_seed():
+    """−0.1 and −0.3 on every token: mean −0.2, error 0.1 over seeds, t with one degree of freedom 12.706."""
+    before = losses([30, 30, 60])
+    one = difference_of_losses([(before, losses([29, 29, 58])), (before, losses([27, 27, 54]))])
     assert one.value == approx(-0.2)
     assert one.interval == approx((-0.2 - 1.2706, -0.2 + 1.2706), abs=1e-4)
-    assert difference_of_measures([3.0], [2.9], "nll").interval is None
+
+
+def test_losses_of_other_examples_are_refused():
+    with pytest.raises(ValueError, match="same examples"):
+        difference_of_losses([(losses([1, 1, 1]), losses([1, 1, 1], names="abd"))])
 
 
 def test_error_of_a_measure_does_not_shrink_with_seeds():

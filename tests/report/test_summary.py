@@ -18,6 +18,7 @@ def printed(report):
 def test_main_numbers_are_there():
     text = printed(full_report("[bold]text[/bold]"))
     assert "8 of 24 examples" in text
+    assert "72 (24 generated, 48 retrieved)" in text
     assert "[bold]text[/bold]" in text  # data is no markup
     assert "Sum over demonstration items" in text
     assert "of 4 kinds" in text  # the sum says over what it is

@@ -5,18 +5,17 @@ No model code: the likelihoods of the held-out examples under the untuned and th
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from tss_lab.errors import EvaluationError
-from tss_lab.types import Estimate, FloatArray, HeldOutMeasure, IntArray, Likelihoods
+from tss_lab.types import Estimate, FloatArray, HeldOutMeasure, Likelihoods
 
 
 def held_out_measures(before: Likelihoods, after: Likelihoods | None = None) -> list[HeldOutMeasure]:
     """Loss and instruction sensitivity on the held-out examples, with paired differences.
 
-    ``nll``: negative log-likelihood a target token, over all tokens of all outputs. ``sensitivity``: mean
+    ``nll``: negative log-likelihood a target token, over all tokens of all outputs; examples, not tokens,
+    are the independent observations. ``sensitivity``: mean
     TSS (Eq. 1) over the examples that have alternatives; left out where none has. Raises EvaluationError
     when ``after`` isn't over the same examples in the same order.
     """
@@ -31,9 +30,9 @@ def held_out_measures(before: Likelihoods, after: Likelihoods | None = None) -> 
             "Loss on held-out outputs",
             "nats a token",
             "lower",
-            ratio(-before.true_loglik_N, token_N),
-            None if after is None else ratio(-after.true_loglik_N, token_N),
-            None if after is None else ratio(before.true_loglik_N - after.true_loglik_N, token_N),
+            Estimate.of_ratio(-before.true_loglik_N, token_N),
+            None if after is None else Estimate.of_ratio(-after.true_loglik_N, token_N),
+            None if after is None else Estimate.of_ratio(before.true_loglik_N - after.true_loglik_N, token_N),
         )
     ]
     has_alternatives_N = before.num_alternatives_N > 0
@@ -66,17 +65,3 @@ def specificity(likelihoods: Likelihoods) -> FloatArray:
         mean_N = np.logaddexp.reduce(likelihoods.alternative_loglik_NK, axis=1) - np.log(count_N)
     tss_N: FloatArray = np.where(count_N > 0, likelihoods.true_loglik_N - mean_N, np.inf)
     return tss_N
-
-
-def ratio(total_N: FloatArray, token_N: IntArray) -> Estimate:
-    """Σ total / Σ tokens over N examples, with the standard error of a ratio of means.
-
-    Examples, not tokens, are the independent observations; NaN error for fewer than two.
-    """
-    count = len(total_N)
-    value = float(total_N.sum() / token_N.sum())
-    if count < 2:
-        return Estimate(value, math.nan, count)
-    residual_N = total_N - value * token_N
-    error = math.sqrt(count / (count - 1) * float(np.sum(residual_N**2))) / float(token_N.sum())
-    return Estimate(value, error, count)

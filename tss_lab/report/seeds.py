@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
+import numpy.typing as npt
 
 from tss_lab.report.statistics import LEVEL, compare_results, correct_in_order, paired_difference
-from tss_lab.types import Estimate, EvaluationResult
+from tss_lab.types import Estimate, EvaluationResult, FloatArray, IntArray
 
 _NO_SPREAD = 1e-18
 """A variance below this is rounding."""
@@ -30,6 +31,22 @@ class SeedMean:
     item_error: float
     num_seeds: int
     num_items: int
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOutLosses:
+    """A model's summed negative log-likelihood of each held-out output, in nats: (N,)."""
+
+    example_id_N: npt.NDArray[np.object_]
+    num_tokens_N: IntArray
+    nll_N: FloatArray
+
+    def in_order_of(self, reference: HeldOutLosses) -> FloatArray:
+        """``nll_N`` in the reference's order of examples. Raises ValueError when they aren't the same."""
+        position = {example: index for index, example in enumerate(self.example_id_N)}
+        if set(position) != set(reference.example_id_N) or len(self.example_id_N) != len(reference.example_id_N):
+            raise ValueError("the held-out losses are not over the same examples, so they can't be paired")
+        return self.nll_N[np.array([position[example] for example in reference.example_id_N], dtype=np.int64)]
 
 
 @dataclass(frozen=True)
@@ -147,12 +164,19 @@ def difference_over_seeds(pairs: Sequence[tuple[EvaluationResult, EvaluationResu
     return differences
 
 
-def difference_of_measures(before_S: Sequence[float], after_S: Sequence[float], name: str) -> SeedDifference:
-    """A measure's difference paired by seed; its interval is over seeds alone, so one seed has none."""
-    difference_S = [after - before for before, after in zip(before_S, after_S, strict=True)]
-    value, apart = float(np.mean(difference_S)), spread(difference_S)
-    bounds = two_source_interval(value, 0.0, 2, apart, len(difference_S))
-    return SeedDifference(name, value, bounds, apart, 0, 0, len(difference_S))
+def difference_of_losses(pairs: Sequence[tuple[HeldOutLosses, HeldOutLosses]]) -> SeedDifference:
+    """The held-out loss a token, after − before, paired by example and seed; one pair a seed.
+
+    The interval is that of ``difference_over_seeds``; ``gained`` and ``lost`` are 0. Raises ValueError when
+    the pairs aren't all over the same examples.
+    """
+    first = pairs[0][0]
+    change_SN = np.stack([after.in_order_of(first) - before.in_order_of(first) for before, after in pairs])
+    over_examples = Estimate.of_ratio(change_SN.mean(axis=0), first.num_tokens_N)
+    values = [Estimate.of_ratio(change_N, first.num_tokens_N).value for change_N in change_SN]
+    square = np.nan_to_num(over_examples.standard_error) ** 2
+    bounds = two_source_interval(over_examples.value, square, over_examples.n, spread(values), len(values))
+    return SeedDifference("nll", over_examples.value, bounds, spread(values), 0, 0, len(values))
 
 
 def two_source_interval(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -31,6 +33,11 @@ def _rows(report: RunReport) -> list[view.Row]:
         ("model, dataset", f"{report.model_name}, {report.dataset_name}"),
         ("method, ρ, seed", f"{report.method_name}, {report.rho:g}, {report.seed}"),
     ]
+    if report.alternatives:
+        sources = Counter(one.source for one in report.alternatives)
+        shown = ", ".join(f"{count:,} {source}" for source, count in sorted(sources.items()))
+        rows.append(("alternatives", f"{len(report.alternatives):,} ({shown})"))
+        rows += list(report.generation.items())
     if report.scoring is not None and report.scoring.num_pairs is not None:
         facts = report.scoring
         stored = f", {facts.num_from_store:,} from the store" if facts.num_from_store else ""

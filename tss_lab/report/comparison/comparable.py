@@ -156,7 +156,7 @@ def _same_as_tuned(runs: list[Run], unused: list[Unused]) -> list[Run]:
 
 
 def _same_held_out(runs: list[Run], unused: list[Unused]) -> list[Run]:
-    """The untuned model's loss tells whether the held-out examples are the same."""
+    """The same examples by name, and by the untuned model's loss on them."""
     reference: dict[tuple[str, str], Run] = {}
     kept = []
     for run in runs:
@@ -165,7 +165,9 @@ def _same_held_out(runs: list[Run], unused: list[Unused]) -> list[Run]:
             continue
         first = reference.setdefault((run.model, run.dataset), run)
         mine, theirs = run.held_out["nll"][0].value, first.held_out["nll"][0].value
-        if abs(mine - theirs) > MOST_NATS_APART:
+        if run.losses and first.losses and set(run.losses.example_id_N) != set(first.losses.example_id_N):
+            unused.append(Unused(run.folder, f"other held-out examples than {first.name}"))
+        elif abs(mine - theirs) > MOST_NATS_APART:
             unused.append(
                 Unused(run.folder, f"other held-out examples: the untuned model's loss is {number(mine, 4)} there and "
                        f"{number(theirs, 4)} in {first.name}")

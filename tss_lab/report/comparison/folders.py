@@ -17,6 +17,7 @@ import polars as pl
 import yaml
 
 from tss_lab.report.comparison.names import benchmark_title, is_demonstration
+from tss_lab.report.seeds import HeldOutLosses
 from tss_lab.report.words import total_name
 from tss_lab.store import fingerprint
 from tss_lab.types import BenchmarkScore, Estimate, EvaluationResult
@@ -39,6 +40,8 @@ class Run:
     """Benchmark, and ``sum`` -> accuracy of the untuned model; its items lie in the store, not here."""
     held_out: Mapping[str, tuple[Estimate, Estimate | None]]
     """``nll``, ``sensitivity`` -> before and after tuning."""
+    losses: HeldOutLosses | None
+    """The tuned model's, of each held-out example."""
     num_kept: int | None
     question: Mapping[str, Any]
     """What determines the evaluation's items and numbers, beside the model; empty without evaluation."""
@@ -132,6 +135,7 @@ def _read(folder: Path) -> Run:
     tuned, question = _tuned(folder, settings, metrics)
     zero_shot = _estimates(metrics, "eval/zero_shot", settings["eval"]["benchmarks"])
     held_out = _held_out(metrics)
+    losses = _losses(folder, held_out)
     if tuned is not None:
         question |= _asked(settings, record, {score.name: score.accuracy.n for score in tuned.benchmarks})
     elif zero_shot is not None:
@@ -143,7 +147,9 @@ def _read(folder: Path) -> Run:
     if not isinstance(record.get("model"), dict):
         raise _UnusableError("run.json doesn't say which model's weights it used")
     kept = metrics.get("selection/kept")
-    return Run(folder, settings, record, tuned, zero_shot, held_out, None if kept is None else int(kept), question)
+    return Run(
+        folder, settings, record, tuned, zero_shot, held_out, losses, None if kept is None else int(kept), question
+    )
 
 
 def _mapping(path: Path) -> dict[str, Any]:
@@ -195,6 +201,30 @@ def _tuned(
     items = fingerprint({"items": sorted(map(str, result.item_id_N))})
     facts = {name: content.get(name) for name in ("label", "shots", "metric", "task_versions")}
     return result, {"items": items, **facts}
+
+
+def _losses(folder: Path, held_out: Mapping[str, tuple[Estimate, Estimate | None]]) -> HeldOutLosses | None:
+    """The tuned model's loss of each held-out example, as long as they make up what the metrics say."""
+    after = held_out["nll"][1] if "nll" in held_out else None
+    if after is None:
+        return None
+    path = folder / "eval" / "held_out.parquet"
+    if not path.exists():
+        raise _UnusableError("has lost its held-out examples (eval/held_out.parquet); run its evaluation again")
+    try:
+        table = pl.read_parquet(path, columns=["example_id", "n_target_tokens", "loglik_after"])
+        losses = HeldOutLosses(
+            table["example_id"].to_numpy().astype(object),
+            table["n_target_tokens"].to_numpy(),
+            -table["loglik_after"].cast(pl.Float64).to_numpy(),
+        )
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise _UnusableError(f"eval/held_out.parquet can't be read ({str(error).splitlines()[0]})") from error
+    if not math.isclose(Estimate.of_ratio(losses.nll_N, losses.num_tokens_N).value, after.value, abs_tol=1e-6):
+        raise _UnusableError(
+            "the losses in eval/held_out.parquet don't make up the run's metrics.json; run its evaluation again"
+        )
+    return losses
 
 
 def _asked(settings: Mapping[str, Any], record: Mapping[str, Any], counts: Mapping[str, int]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 from tss_lab.report.comparison.comparable import MOST_NATS_APART, differing, variant
 from tss_lab.report.comparison.folders import MEASURES, Run
 from tss_lab.report.comparison.names import method_label, method_order
-from tss_lab.report.seeds import SeedMean, mean_accuracies, mean_measure
+from tss_lab.report.seeds import HeldOutLosses, SeedMean, mean_accuracies, mean_measure
 from tss_lab.report.words import number
 from tss_lab.store import fingerprint
 from tss_lab.types import EvaluationResult
@@ -42,6 +42,11 @@ class Row:
     def results(self) -> dict[int, EvaluationResult]:
         """Seed -> what its model answered."""
         return {run.seed: run.tuned for run in self.runs if run.tuned is not None}
+
+    @property
+    def losses(self) -> dict[int, HeldOutLosses]:
+        """Seed -> its model's loss of each held-out example."""
+        return {run.seed: run.losses for run in self.runs if run.losses is not None}
 
     def measured(self, name: str) -> dict[int, float]:
         """Seed -> a held-out measure after tuning."""

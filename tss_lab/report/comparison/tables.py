@@ -11,7 +11,7 @@ from tss_lab.report.comparison.rows import Pair, Row
 from tss_lab.report.seeds import (
     NullSpread,
     SeedDifference,
-    difference_of_measures,
+    difference_of_losses,
     difference_over_seeds,
     mean_accuracies,
     null_spread,
@@ -89,14 +89,14 @@ def against_random(pair: Pair) -> list[AgainstRandom]:
 def _against(row: Row, random: Row | None) -> AgainstRandom:
     if random is None:
         return AgainstRandom(row, (), {}, None, "no random run at this ρ")
-    mine, theirs = set(row.results) | set(row.measured("nll")), set(random.results) | set(random.measured("nll"))
+    mine, theirs = set(row.results) | set(row.losses), set(random.results) | set(random.losses)
     seeds = sorted(mine & theirs)
     if not seeds:
         return AgainstRandom(row, (), {}, None, "no random run of the same seeds")
     differences = _differences(random, row)
-    old, new = random.measured("nll"), row.measured("nll")
+    old, new = random.losses, row.losses
     shared = sorted(old.keys() & new.keys())
-    loss = difference_of_measures([old[s] for s in shared], [new[s] for s in shared], "nll") if shared else None
+    loss = difference_of_losses([(old[seed], new[seed]) for seed in shared]) if shared else None
     notes = []
     if not differences and (row.results or random.results):
         notes.append("no evaluated seed in common")

@@ -104,7 +104,7 @@ def _difference(one: SeedDifference | None, digits: int, over_items: bool = True
         return "–"
     if over_items and not one.gained + one.lost:
         return Cell("–", NOTHING_CHANGED)
-    note = bounds(one.interval, digits) if one.interval else ("one seed" if one.num_seeds == 1 else "")
+    note = bounds(one.interval, digits) if one.interval else "" if one.value else "nothing changed"
     return Cell(number(one.value, digits, signed=True), note)
 
 
