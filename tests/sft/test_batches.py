@@ -29,6 +29,9 @@ def test_each_row_is_in_one_pack_of_one_device(lengths: list[int], room: int, wo
     shares = [packs_of_rank(lengths, config, rank, world_size) for rank in range(world_size)]
     assert len({len(share) for share in shares}) == 1
     assert Counter(row for share in shares for pack in share for row in pack) == Counter(range(len(lengths)))
+    for share in shares:  # the largest first, for the memory's sake
+        sizes = [sum(lengths[row] for row in pack) for pack in share]
+        assert sizes == sorted(sizes, reverse=True)
 
 
 @given(LENGTHS, st.integers(1, 500), st.integers(1, 4))

@@ -126,10 +126,17 @@ def test_cross_entropy_by_hand(memory_bytes: int) -> None:
     coefficient_R = torch.tensor(coefficient, dtype=torch.float32)
     loss, nll_R = weighted_nll(hidden_RD, Head(weight_VD), torch.tensor(target), coefficient_R, memory_bytes)
     (3.0 * loss).backward()
-    assert float(loss) == approx(float(nll @ coefficient), rel=1e-5)
+    assert loss.item() == approx(float(nll @ coefficient), rel=1e-5)
     np.testing.assert_allclose(nll_R.numpy(), nll, rtol=1e-5)
     np.testing.assert_allclose(hidden_RD.grad, 3.0 * slope @ weight, rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(weight_VD.grad, 3.0 * slope.T @ hidden, rtol=1e-4, atol=1e-6)
+    kept, weight_VD.grad = torch.ones_like(weight_VD), None
+    loss, _ = weighted_nll(
+        hidden_RD, Head(weight_VD), torch.tensor(target), coefficient_R, memory_bytes, add_to_VD=kept
+    )
+    loss.backward()
+    assert weight_VD.grad is None
+    np.testing.assert_allclose(kept, 1.0 + slope.T @ hidden, rtol=1e-4, atol=1e-6)
 
 
 def test_frozen_head_costs_no_gradient() -> None:
