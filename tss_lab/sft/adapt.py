@@ -19,7 +19,9 @@ def prepare_model(model: PreTrainedModel, config: SftConfig, seed: int) -> Any:
     if not config.train_embeddings:
         model.get_input_embeddings().requires_grad_(False)
     if config.gradient_checkpointing:
-        model.gradient_checkpointing_enable({"use_reentrant": False})
+        # The older name warns where the newer is there.
+        enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+        enable({"use_reentrant": False})
     prepared = _with_lora(model, config.lora, seed) if config.lora else model
     return prepared.train()
 
