@@ -173,6 +173,11 @@ def test_other_held_out_examples_are_noticed(tmp_path):
     (odd / "metrics.json").write_text(json.dumps({**metrics, "held_out/nll/before": 3.6}))
     comparison = compare(sorted(tmp_path.iterdir()))
     assert "other held-out examples" in comparison.unused[0].reason
+    (odd / "metrics.json").write_text(json.dumps(metrics))
+    assert not compare(sorted(tmp_path.iterdir())).unused
+    losses = pl.read_parquet(odd / "eval/held_out.parquet")
+    losses.with_columns(example_id="x" + pl.col("example_id")).write_parquet(odd / "eval/held_out.parquet")
+    assert "other held-out examples" in compare(sorted(tmp_path.iterdir())).unused[0].reason
 
 
 def test_lost_or_altered_held_out_losses(tmp_path):

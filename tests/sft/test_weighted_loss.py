@@ -137,6 +137,11 @@ def test_cross_entropy_by_hand(memory_bytes: int) -> None:
     loss.backward()
     assert weight_VD.grad is None
     np.testing.assert_allclose(kept, 1.0 + slope.T @ hidden, rtol=1e-4, atol=1e-6)
+    loss, _ = weighted_nll(
+        hidden_RD, Head(weight_VD), torch.tensor(target), coefficient_R, memory_bytes, add_to_VD=kept
+    )
+    with pytest.raises(RuntimeError, match="can't be scaled"):
+        (3.0 * loss).backward()
 
 
 def test_frozen_head_costs_no_gradient() -> None:

@@ -15,9 +15,9 @@ def held_out_measures(before: Likelihoods, after: Likelihoods | None = None) -> 
     """Loss and instruction sensitivity on the held-out examples, with paired differences.
 
     ``nll``: negative log-likelihood a target token, over all tokens of all outputs; examples, not tokens,
-    are the independent observations. ``sensitivity``: mean
-    TSS (Eq. 1) over the examples that have alternatives; left out where none has. Raises EvaluationError
-    when ``after`` isn't over the same examples in the same order.
+    are the independent observations. ``sensitivity``: mean TSS (Eq. 1) over the examples that have
+    alternatives; left out where none has. Raises EvaluationError when ``after`` isn't over the same
+    examples in the same order.
     """
     if after is not None and not np.array_equal(before.example_id_N, after.example_id_N):
         raise EvaluationError("the held-out likelihoods before and after tuning are not over the same examples")

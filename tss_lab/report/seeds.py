@@ -174,8 +174,9 @@ def difference_of_losses(pairs: Sequence[tuple[HeldOutLosses, HeldOutLosses]]) -
     change_SN = np.stack([after.in_order_of(first) - before.in_order_of(first) for before, after in pairs])
     over_examples = Estimate.of_ratio(change_SN.mean(axis=0), first.num_tokens_N)
     values = [Estimate.of_ratio(change_N, first.num_tokens_N).value for change_N in change_SN]
-    square = np.nan_to_num(over_examples.standard_error) ** 2
-    bounds = two_source_interval(over_examples.value, square, over_examples.n, spread(values), len(values))
+    bounds = two_source_interval(
+        over_examples.value, over_examples.standard_error**2, over_examples.n, spread(values), len(values)
+    )
     return SeedDifference("nll", over_examples.value, bounds, spread(values), 0, 0, len(values))
 
 

@@ -115,6 +115,7 @@ class _WeightedNll(torch.autograd.Function):
         # Not through save_for_backward, whose second reference would make autograd copy the gradient.
         returned = grad_weight if add_to_VD is None else None
         ctx.gradients = (None if grad_hidden is None else grad_hidden.to(hidden_RD.dtype), returned)
+        ctx.added = add_to_VD is not None
         ctx.mark_non_differentiable(nll_R)
         return loss, nll_R
 
@@ -122,6 +123,8 @@ class _WeightedNll(torch.autograd.Function):
     def backward(ctx: Any, grad_loss: Tensor, _grad_nll: Tensor | None) -> tuple[Tensor | None, ...]:
         gradients, ctx.gradients = ctx.gradients, None
         if grad_loss.device.type != "cpu" or grad_loss.item() != 1.0:
+            if grad_loss.device.type == "cpu" and ctx.added:  # a look at a GPU's value would wait for the GPU
+                raise RuntimeError("the head's gradient is added already, so the loss can't be scaled")
             for gradient in gradients:
                 if gradient is not None:
                     gradient.mul_(grad_loss)

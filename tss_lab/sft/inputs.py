@@ -144,9 +144,9 @@ class TargetModel(nn.Module):
         hidden_RD = hidden_TD[torch.from_numpy(pack.position_R).to(device)]
         target_R = torch.from_numpy(pack.target_R).to(device)
         coefficient_R = coefficient_B[torch.from_numpy(pack.row_R).to(device)] * float(pack.counts)
-        if self.cross_entropy == "liger":
-            return liger_weighted_nll(hidden_RD, head_of(self.model), target_R, coefficient_R)
         head = head_of(self.model)
+        if self.cross_entropy == "liger":
+            return liger_weighted_nll(hidden_RD, head, target_R, coefficient_R)
         return weighted_nll(
             hidden_RD, head, target_R, coefficient_R, self.memory_bytes, add_to_VD=self._gradient_of(head)
         )
