@@ -22,7 +22,7 @@ import polars as pl
 
 from tss_lab.methods.order import seeded_uniform
 from tss_lab.methods.tss import TaskSpecificity
-from tss_lab.scoring.table import COLUMNS, iter_likelihoods
+from tss_lab.runs.likelihoods import COLUMNS, iter_likelihoods
 from tss_lab.types import PromptKind
 
 ALTERNATIVES = 4

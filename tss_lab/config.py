@@ -7,7 +7,7 @@ here, and its usual value stands in the yaml.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -30,6 +30,17 @@ class Section(BaseModel):
     """A config group: unknown keys are refused, values can't change after the check."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    not_identity: ClassVar[frozenset[str]] = frozenset()
+    """Settings of memory, speed and place: they move numbers by rounding at most."""
+
+    def identity(self) -> dict[str, Any]:
+        """What determines the results, as plain values; two runs that differ in it are two runs."""
+        plain = self.model_dump(mode="json")
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if isinstance(value, Section):
+                plain[name] = value.identity()
+        return {name: value for name, value in plain.items() if name not in self.not_identity}
 
 
 class Paths(Section):
@@ -106,6 +117,10 @@ class ModelConfig(Section):
 class GeneratorConfig(Section):
     """Who writes the alternative instructions, and how it is asked."""
 
+    not_identity = frozenset(
+        {"base_url", "api_key_env", "batch_size", "device", "concurrency", "request_retries", "requests_per_minute",
+         "timeout_seconds"}
+    )  # fmt: skip
     name: str
     kind: str
     """``transformers``, ``endpoint``, ``replay``, or the dotted path of a class."""
@@ -147,6 +162,7 @@ class GeneratorConfig(Section):
 class EmbedderConfig(Section):
     """The sentence-embedding model behind retrieval and the audit."""
 
+    not_identity = frozenset({"batch_size"})
     name: str
     path: str
     """A local directory or a Hub id."""
@@ -156,6 +172,7 @@ class EmbedderConfig(Section):
 
 
 class AlternativesConfig(Section):
+    not_identity = frozenset({"exact_search_up_to", "audit_sample"})
     kind: Literal["generated", "retrieved", "mixed"]
     k: Count = 4
     """Alternatives an example, of each kind asked for."""
@@ -172,6 +189,7 @@ class AlternativesConfig(Section):
 
 
 class ScoringConfig(Section):
+    not_identity = frozenset({"engine", "tokens_per_pack", "logits_memory_mb", "self_check_pairs", "pairs_per_shard"})
     template: str = "alpaca"
     max_length: Count | None = 2048
     """Tokens of prompt and target together; the model's own limit where that is smaller."""
@@ -212,10 +230,27 @@ class MethodConfig(Section):
     """Module in ``tss_lab.methods`` or dotted path of a class outside the package."""
     weighting: WeightingConfig = WeightingConfig()
     scope: Literal["retained", "full"] = "retained"
+    uses_rho: bool = True
+    """False: every example is kept, whatever ρ."""
 
     @property
     def params(self) -> dict[str, Any]:
         """The method's own settings (τ, α, m, ...)."""
+        return dict(self.model_extra or {})
+
+
+class ChooseConfig(Section):
+    """``target`` names the choosing class; ``params`` are its own settings, checked by it."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str
+    target: str
+    """Dotted path of a class, such as ``tss_lab.methods.choose.top.Top``."""
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The chooser's own settings."""
         return dict(self.model_extra or {})
 
 
@@ -232,6 +267,10 @@ class LoraConfig(Section):
 
 
 class SftConfig(Section):
+    not_identity = frozenset(
+        {"tokens_per_pack", "packing", "gradient_checkpointing", "cross_entropy", "logits_memory_mb",
+         "checkpoint_every", "validate_every"}
+    )  # fmt: skip
     learning_rate: Positive
     epochs: Positive | None = None
     max_steps: Count | None = None
@@ -259,19 +298,6 @@ class SftConfig(Section):
     validate_every: Annotated[int, Field(ge=0)] = 0
     """Held-out loss each so many steps; 0: before and after only."""
 
-    def identity(self) -> dict[str, Any]:
-        """What determines the tuned weights: all but settings of memory and of how often things are written.
-
-        Those may change between a kill and its resume; they move the weights by rounding at most.
-        """
-        return self.model_dump(
-            mode="json",
-            exclude={
-                "tokens_per_pack", "packing", "gradient_checkpointing", "cross_entropy", "logits_memory_mb",
-                "checkpoint_every", "validate_every",
-            },
-        )  # fmt: skip
-
     @model_validator(mode="after")
     def _one_length(self) -> SftConfig:
         given = [n for n in ("epochs", "max_steps", "max_target_tokens") if getattr(self, n) is not None]
@@ -284,6 +310,7 @@ class SftConfig(Section):
 
 
 class TrainerConfig(Section):
+    not_identity = frozenset({"accelerator", "devices", "num_nodes", "strategy", "deterministic"})
     accelerator: Literal["cpu", "gpu", "auto"]
     devices: int | Literal["auto"] = 1
     num_nodes: Count = 1
@@ -293,6 +320,7 @@ class TrainerConfig(Section):
 
 
 class EvalConfig(Section):
+    not_identity = frozenset({"batch_size"})
     name: Literal["paper", "mini", "none"]
     label: str = ""
     """What pages and logs call the items; the mini benchmarks are demonstration items."""
@@ -321,11 +349,15 @@ class LoggerConfig(Section):
 class RunConfig(Section):
     """One run of the pipeline."""
 
+    not_identity = frozenset({"stages", "paths", "logger", "overwrite"})
+
     experiment_name: str
     run_name: str
     rho: Annotated[float, Field(gt=0, le=1)]
     seed: Annotated[int, Field(ge=0)]
     stages: list[Stage]
+    overwrite: bool = False
+    """Whether a folder of this name that holds another run is emptied first."""
     paths: Paths
     dataset: DatasetConfig
     model: ModelConfig
@@ -333,11 +365,17 @@ class RunConfig(Section):
     alternatives: AlternativesConfig
     scoring: ScoringConfig
     method: MethodConfig
+    choose: ChooseConfig
     budget: BudgetConfig
     sft: SftConfig
     trainer: TrainerConfig
     eval: EvalConfig
     logger: LoggerConfig
+
+    @property
+    def share(self) -> float:
+        """ρ as far as the method uses it: the share of the corpus that is kept."""
+        return self.rho if self.method.uses_rho else 1.0
 
     @model_validator(mode="before")
     @classmethod

@@ -102,19 +102,6 @@ class Likelihoods:
     def __len__(self) -> int:
         return len(self.example_id_N)
 
-    @classmethod
-    def none_of(cls, example_ids: Sequence[str], num_target_tokens: Sequence[int]) -> Likelihoods:
-        """The table of a method that needs no likelihood: ids and target lengths, NaN for the rest."""
-        n = len(example_ids)
-        return cls(
-            example_id_N=np.array(example_ids, dtype=object),
-            true_loglik_N=np.full(n, np.nan),
-            alternative_loglik_NK=np.zeros((n, 0)),
-            num_alternatives_N=np.zeros(n, dtype=np.int64),
-            unconditional_loglik_N=np.full(n, np.nan),
-            num_target_tokens_N=np.asarray(num_target_tokens, dtype=np.int64),
-        )
-
     @property
     def true_mean_loglik_N(self) -> FloatArray:
         """s(I, X, Y): nats a target token."""
@@ -192,7 +179,8 @@ class EvaluationResult:
 
     ``total`` is the paper's SUM, the unweighted sum of the accuracies, in percent points; its ``n`` counts
     all items. ``item_id_N`` names an item by its content, so that two models can be compared on the same
-    items; ``item_benchmark_N`` holds a ``BenchmarkScore.name``.
+    items; ``item_benchmark_N`` holds a ``BenchmarkScore.name``. ``is_demonstration``: the items travel with the
+    package and say nothing about the benchmarks.
     """
 
     label: str
@@ -202,6 +190,7 @@ class EvaluationResult:
     item_id_N: npt.NDArray[np.object_]
     item_benchmark_N: npt.NDArray[np.object_]
     correct_N: BoolArray
+    is_demonstration: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,3 +207,12 @@ class HeldOutMeasure:
     before: Estimate
     after: Estimate | None = None
     difference: Estimate | None = None
+
+    def figures(self) -> dict[str, float]:
+        """Flat names for ``metrics.json``: ``before``, ``before_stderr``, and so on."""
+        named = {"before": self.before, "after": self.after, "difference": self.difference}
+        found: dict[str, float] = {}
+        for when, estimate in named.items():
+            if estimate is not None:
+                found |= {when: estimate.value, f"{when}_stderr": estimate.standard_error}
+        return found

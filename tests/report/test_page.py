@@ -178,7 +178,7 @@ def test_two_examples_are_not_shown_at_both_ends():
 def test_a_new_figure_is_one_file(tmp_path, monkeypatch):
     (tmp_path / "extra_figure.py").write_text(
         "import altair as alt\n"
-        "from tss_lab.report.drawing import Drawing, values\n"
+        "from tss_lab.report.charts import Drawing, values\n"
         "SECTION, ORDER, TITLE = 'scores', 99, 'Extra'\n"
         "def draw(report, width):\n"
         "    chart = alt.Chart(values([{'x': report.rho}])).mark_point().encode(x='x:Q')\n"

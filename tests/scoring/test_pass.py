@@ -17,7 +17,7 @@ from tss_lab.engine.score import Scorer, pack_indices, plain_score, score_pairs
 from tss_lab.errors import ArtifactError, ModelError
 from tss_lab.models import load_model
 from tss_lab.scoring import plan_pairs, run, to_likelihoods, write_table
-from tss_lab.scoring.table import COLUMNS
+from tss_lab.runs.likelihoods import COLUMNS
 from tss_lab.types import PromptKind
 
 

@@ -68,8 +68,11 @@ def display_name(config: EvalConfig, name: str) -> str:
 
 
 def total_name(config: EvalConfig) -> str:
-    """What pages and logs call the sum of the accuracies."""
-    return "Sum over demonstration items" if config.name == "mini" else "SUM"
+    """What pages and logs call the sum of the accuracies: over how many benchmarks, and when over no real one."""
+    count = len(config.benchmarks)
+    if config.name == "mini":
+        return f"Sum over demonstration items of {count} {'kind' if count == 1 else 'kinds'}"
+    return f"SUM of {count} {'benchmark' if count == 1 else 'benchmarks'}"
 
 
 def result_label(config: EvalConfig) -> str:

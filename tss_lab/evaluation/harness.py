@@ -22,7 +22,8 @@ import polars as pl
 from tss_lab.config import EvalConfig
 from tss_lab.errors import EvaluationError
 from tss_lab.evaluation.benchmarks import BENCHMARKS, display_name, local_folder, result_label, task_group
-from tss_lab.evaluation.results import evaluation_key, find_result, save_result, summarise
+from tss_lab.evaluation.results import accuracies, evaluation_key, find_result
+from tss_lab.runs.evaluations import write_evaluation
 from tss_lab.types import EvaluationResult
 
 if TYPE_CHECKING:
@@ -68,8 +69,9 @@ def evaluate(
         outcome = run_tasks(language_model, tasks, limit=config.limit)
     samples = _samples(outcome["samples"], config)
     _check_against_harness(samples, outcome["results"])
-    result = summarise(samples, config)
+    result = accuracies(samples, config)
     facts = {
+        "key": evaluation_key(config, fingerprint),
         "model": fingerprint,
         "engine": config.engine if score_pairs is not None else "hf",
         "shots": 0,
@@ -77,7 +79,7 @@ def evaluate(
         "task_versions": {task: outcome["versions"][task] for task in outcome["samples"]},
         "seconds": time.perf_counter() - begun,
     }
-    save_result(output, samples, result, evaluation_key(config, fingerprint), facts)
+    write_evaluation(output, samples, result, facts)
     for score in result.benchmarks:
         log.info("%s: %.1f %% correct (standard error %.1f, %d items)",
                  score.display_name, score.accuracy.value, score.accuracy.standard_error, score.accuracy.n)  # fmt: skip

@@ -5,9 +5,13 @@ No model code: the likelihoods of the held-out examples under the untuned and th
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import polars as pl
 
 from tss_lab.errors import EvaluationError
+from tss_lab.methods.tss import task_specificity
 from tss_lab.types import Estimate, FloatArray, HeldOutMeasure, Likelihoods
 
 
@@ -57,11 +61,28 @@ def held_out_measures(before: Likelihoods, after: Likelihoods | None = None) -> 
 
 
 def specificity(likelihoods: Likelihoods) -> FloatArray:
-    """TSS of each example in nats (N,), Eq. 1; +inf where an example has no alternative."""
-    count_N = likelihoods.num_alternatives_N
-    if likelihoods.alternative_loglik_NK.shape[1] == 0:
-        return np.full(len(likelihoods), np.inf)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        mean_N = np.logaddexp.reduce(likelihoods.alternative_loglik_NK, axis=1) - np.log(count_N)
-    tss_N: FloatArray = np.where(count_N > 0, likelihoods.true_loglik_N - mean_N, np.inf)
+    """TSS (Eq. 1) of each example in nats: (N,); NaN where an example has no alternative."""
+    tss_N = np.full(len(likelihoods), np.nan)
+    has_N = likelihoods.num_alternatives_N > 0
+    if has_N.any():
+        tss_N[has_N] = task_specificity(
+            likelihoods.true_loglik_N[has_N], likelihoods.alternative_loglik_NK[has_N],
+            likelihoods.num_alternatives_N[has_N],
+        )  # fmt: skip
     return tss_N
+
+
+def held_out_table(before: Likelihoods, after: Likelihoods | None) -> pl.DataFrame:
+    """``eval/held_out.parquet``: a row a held-out example, log-likelihood and TSS in nats before and after tuning.
+
+    TSS is null where an example has no alternatives, ``*_after`` where no model was tuned.
+    """
+    columns: dict[str, Any] = {
+        "example_id": before.example_id_N.astype(str),
+        "n_target_tokens": before.num_target_tokens_N,
+    }
+    for when, likelihoods in (("before", before), ("after", after)):
+        found = None if likelihoods is None else likelihoods.true_loglik_N
+        columns[f"loglik_{when}"] = found
+        columns[f"tss_{when}"] = None if likelihoods is None else pl.Series(specificity(likelihoods)).fill_nan(None)
+    return pl.DataFrame(columns)

@@ -1,29 +1,113 @@
-"""What a selection method is, and how one is found.
+"""What a selection method and a chooser are, and how one is found.
 
-A new method is one file with a class and one yaml in ``conf/method`` whose ``target`` is the class's
-dotted path; the yaml's other keys are the class's own fields. It may live outside this package.
+A method gives every example a score; a chooser turns the preferences into a set. Each is one file with a class
+and one yaml (``conf/method``, ``conf/choose``) whose ``target`` is the class's dotted path; the yaml's other keys
+are the class's own fields. Both may live outside this package.
 """
 
 from __future__ import annotations
 
 import importlib
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal, Protocol, runtime_checkable
 
-from tss_lab.config import MethodConfig
-from tss_lab.errors import ConfigError
-from tss_lab.types import FloatArray, Likelihoods, PromptKind
+import numpy as np
+import numpy.typing as npt
+
+from tss_lab.config import ChooseConfig, MethodConfig
+from tss_lab.errors import ConfigError, DataError
+from tss_lab.types import BoolArray, Example, FloatArray, IntArray, Likelihoods, PromptKind
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a score is made of; nothing else is computed for it."""
+
+    kinds: frozenset[PromptKind] = frozenset()
+    """Prompts under which each output's log-likelihood is taken; none: no forward pass."""
+    direct_context: Literal["bos", "response_header"] = "bos"
+    """What stands before Y in ℓ(Y): nothing but the beginning token, or the template's response header."""
+
+
+def _not_provided(what: str) -> Callable[[], Any]:
+    def refuse() -> Any:
+        raise DataError(f"these examples carry no {what}; give Evidence a function that makes them")
+
+    return refuse
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that a method or a chooser may look at: N examples that can be scored, in one order.
+
+    What is costly is made when it is first read: ``num_target_tokens_N`` needs the tokenizer where no likelihood
+    was taken, ``embedding_ND`` the sentence-embedding model.
+    """
+
+    examples: Sequence[Example]
+    table: Likelihoods | None = None
+    """None for a method whose ``Needs`` names no prompt kind."""
+    count_target_tokens: Callable[[], IntArray] = field(default=_not_provided("target token counts"), repr=False)
+    embed_instructions: Callable[[], FloatArray] = field(default=_not_provided("embeddings"), repr=False)
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    @cached_property
+    def example_id_N(self) -> npt.NDArray[np.object_]:
+        return np.array([example.example_id for example in self.examples], dtype=object)
+
+    @cached_property
+    def category_N(self) -> npt.NDArray[np.object_]:
+        """The category of each example; "" where it has none."""
+        return np.array([example.category or "" for example in self.examples], dtype=object)
+
+    @property
+    def likelihoods(self) -> Likelihoods:
+        """Columns that ``Needs`` doesn't name are NaN. Raises DataError where it names no prompt kind at all."""
+        if self.table is None:
+            raise DataError("no likelihood was taken: the method's needs name no prompt kind")
+        return self.table
+
+    @cached_property
+    def num_target_tokens_N(self) -> IntArray:
+        """Tokens of each output as the model reads it."""
+        return self.count_target_tokens() if self.table is None else self.table.num_target_tokens_N
+
+    @cached_property
+    def embedding_ND(self) -> FloatArray:
+        """A unit vector an instruction."""
+        return self.embed_instructions()
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How much may be kept: the share ``rho`` of the examples, or of the target tokens."""
+
+    kind: Literal["examples", "tokens"]
+    rho: float
+
+    def num_examples(self, evidence: Evidence) -> int:
+        """round(ρ·N), at least one."""
+        return max(1, round(self.rho * len(evidence)))
+
+    def num_tokens(self, evidence: Evidence) -> float:
+        """ρ times the target tokens of all examples."""
+        return self.rho * int(evidence.num_target_tokens_N.sum()) * (1 + 1e-12)
 
 
 @runtime_checkable
 class Method(Protocol):
-    """Maps likelihoods to one score an example. Hyper-parameters are fields of the implementing class."""
+    """Maps evidence to one score an example. Hyper-parameters are fields of the implementing class."""
 
     @property
-    def needs(self) -> frozenset[PromptKind]:
-        """The likelihoods the score is made of; nothing else is computed for it."""
+    def needs(self) -> Needs:
+        """What the score is made of."""
         ...
 
-    def score(self, likelihoods: Likelihoods, seed: int) -> FloatArray:
+    def score(self, evidence: Evidence, seed: int) -> FloatArray:
         """The score as it is defined and shown: (N,), one finite number an example."""
         ...
 
@@ -32,21 +116,41 @@ class Method(Protocol):
         ...
 
 
+@runtime_checkable
+class Chooser(Protocol):
+    """Turns preferences into a set. Hyper-parameters are fields of the implementing class."""
+
+    def choose(self, preference_N: FloatArray, evidence: Evidence, budget: Budget, seed: int) -> BoolArray:
+        """Which examples are kept: (N,), at least one, within the budget."""
+        ...
+
+
 def build_method(config: MethodConfig) -> Method:
     """The method object of a config. Raises ConfigError for an unknown class or a wrong parameter."""
-    module_name, _, class_name = config.target.rpartition(".")
+    built = _build(config.target, config.params, f"method={config.name}", "method.target")
+    if not isinstance(built, Method) or not isinstance(built.needs, Needs):
+        raise ConfigError(
+            f"method.target={config.target} lacks needs (a Needs), score() or preference(); see tss_lab/methods/base.py"
+        )
+    return built
+
+
+def build_chooser(config: ChooseConfig) -> Chooser:
+    """The chooser object of a config. Raises ConfigError for an unknown class or a wrong parameter."""
+    built = _build(config.target, config.params, f"choose={config.name}", "choose.target")
+    if not isinstance(built, Chooser):
+        raise ConfigError(f"choose.target={config.target} lacks choose(); see tss_lab/methods/base.py")
+    return built
+
+
+def _build(target: str, params: dict[str, Any], what: str, setting: str) -> object:
+    module_name, _, class_name = target.rpartition(".")
     try:
         cls = getattr(importlib.import_module(module_name), class_name)
     except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(
-            f"method.target={config.target} can't be imported ({error}); give the dotted path of a class"
-        ) from error
+        raise ConfigError(f"{setting}={target} can't be imported ({error}); give the dotted path of a class") from error
     try:
-        method = cls(**config.params)
+        built: object = cls(**params)
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"method={config.name}: {error}") from error
-    if not isinstance(method, Method):
-        raise ConfigError(
-            f"method.target={config.target} lacks needs, score() or preference(); see tss_lab/methods/base.py"
-        )
-    return method
+        raise ConfigError(f"{what}: {error}") from error
+    return built

@@ -7,7 +7,8 @@ from typing import Literal
 
 import numpy as np
 
-from tss_lab.types import FloatArray, Likelihoods, PromptKind
+from tss_lab.methods.base import Evidence, Needs
+from tss_lab.types import FloatArray, PromptKind
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,11 @@ class InstructionFollowingDifficulty:
             raise ValueError(f"direct_context must be bos or response_header, got {self.direct_context}")
 
     @property
-    def needs(self) -> frozenset[PromptKind]:
-        return frozenset({PromptKind.TRUE, PromptKind.UNCONDITIONAL})
+    def needs(self) -> Needs:
+        return Needs(frozenset({PromptKind.TRUE, PromptKind.UNCONDITIONAL}), self.direct_context)
 
-    def score(self, likelihoods: Likelihoods, seed: int) -> FloatArray:
+    def score(self, evidence: Evidence, seed: int) -> FloatArray:
+        likelihoods = evidence.likelihoods
         conditioned_N = -likelihoods.true_mean_loglik_N
         direct_N = -likelihoods.unconditional_loglik_N / likelihoods.num_target_tokens_N
         if self.kind == "loss_ratio":

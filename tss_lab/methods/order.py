@@ -1,4 +1,4 @@
-"""Pseudo-random numbers that belong to an example, not to its place in a file."""
+"""Rankings, and pseudo-random numbers that belong to an example, not to its place in a file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import zlib
 import numpy as np
 import numpy.typing as npt
 
-from tss_lab.types import FloatArray
+from tss_lab.errors import DataError
+from tss_lab.types import FloatArray, IntArray
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
@@ -34,3 +35,22 @@ def _mix(state_N: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     state_N = (state_N ^ (state_N >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     state_N = (state_N ^ (state_N >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return state_N ^ (state_N >> np.uint64(31))
+
+
+def rank_by(preference_N: FloatArray, example_id_N: npt.NDArray[np.object_], seed: int) -> IntArray:
+    """Rank of each example, 0 for the most preferred: (N,).
+
+    Ties are broken by a number drawn from the seed and the example's id, so that the ranking doesn't
+    depend on file order. Raises DataError on NaN.
+    """
+    if np.isnan(preference_N).any():
+        bad = example_id_N[np.flatnonzero(np.isnan(preference_N))[:3]]
+        raise DataError(
+            f"the scores of {int(np.isnan(preference_N).sum())} examples are NaN "
+            f"(first: {', '.join(map(str, bad))}); score them again"
+        )
+    tie_break_N = seeded_uniform(example_id_N, seed, purpose="ties")
+    order_N = np.lexsort((tie_break_N, -preference_N))
+    rank_N = np.empty(len(order_N), dtype=np.int64)
+    rank_N[order_N] = np.arange(len(order_N))
+    return rank_N

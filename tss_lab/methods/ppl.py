@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tss_lab.types import FloatArray, Likelihoods, PromptKind
+from tss_lab.methods.base import Evidence, Needs
+from tss_lab.types import FloatArray, PromptKind
 
 
 @dataclass(frozen=True)
@@ -14,11 +15,11 @@ class Perplexity:
     """exp(−s(I, X, Y)); the lowest are kept first."""
 
     @property
-    def needs(self) -> frozenset[PromptKind]:
-        return frozenset({PromptKind.TRUE})
+    def needs(self) -> Needs:
+        return Needs(frozenset({PromptKind.TRUE}))
 
-    def score(self, likelihoods: Likelihoods, seed: int) -> FloatArray:
-        return np.asarray(np.exp(-likelihoods.true_mean_loglik_N))
+    def score(self, evidence: Evidence, seed: int) -> FloatArray:
+        return np.asarray(np.exp(-evidence.likelihoods.true_mean_loglik_N))
 
     def preference(self, score_N: FloatArray) -> FloatArray:
         return -score_N

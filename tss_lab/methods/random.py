@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tss_lab.methods.base import Evidence, Needs
 from tss_lab.methods.order import seeded_uniform
-from tss_lab.types import FloatArray, Likelihoods, PromptKind
+from tss_lab.types import FloatArray
 
 
 @dataclass(frozen=True)
@@ -13,11 +14,11 @@ class Random:
     """Scores are uniform in [0, 1), drawn from the seed and the example's id: file order doesn't matter."""
 
     @property
-    def needs(self) -> frozenset[PromptKind]:
-        return frozenset()
+    def needs(self) -> Needs:
+        return Needs()
 
-    def score(self, likelihoods: Likelihoods, seed: int) -> FloatArray:
-        return seeded_uniform(likelihoods.example_id_N, seed, purpose="random selection")
+    def score(self, evidence: Evidence, seed: int) -> FloatArray:
+        return seeded_uniform(evidence.example_id_N, seed, purpose="random selection")
 
     def preference(self, score_N: FloatArray) -> FloatArray:
         return score_N

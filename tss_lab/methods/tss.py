@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tss_lab.types import FloatArray, IntArray, Likelihoods, PromptKind
+from tss_lab.methods.base import Evidence, Needs
+from tss_lab.types import FloatArray, IntArray, PromptKind
 
 
 def log_mean_exp(loglik_NK: FloatArray, count_N: IntArray) -> FloatArray:
@@ -33,10 +34,11 @@ class TaskSpecificity:
     """How much likelier the output is under its own instruction than under the alternatives."""
 
     @property
-    def needs(self) -> frozenset[PromptKind]:
-        return frozenset({PromptKind.TRUE, PromptKind.ALTERNATIVE})
+    def needs(self) -> Needs:
+        return Needs(frozenset({PromptKind.TRUE, PromptKind.ALTERNATIVE}))
 
-    def score(self, likelihoods: Likelihoods, seed: int) -> FloatArray:
+    def score(self, evidence: Evidence, seed: int) -> FloatArray:
+        likelihoods = evidence.likelihoods
         return task_specificity(
             likelihoods.true_loglik_N, likelihoods.alternative_loglik_NK, likelihoods.num_alternatives_N
         )

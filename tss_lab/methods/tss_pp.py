@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tss_lab.types import FloatArray, Likelihoods, PromptKind
+from tss_lab.methods.base import Evidence, Needs
+from tss_lab.types import FloatArray, PromptKind
 
 
 def hardest(mean_loglik_NK: FloatArray, m: int) -> FloatArray:
@@ -47,10 +48,11 @@ class TaskSpecificityPlusPlus:
             raise ValueError(f"m must be at least 1, got {self.m}")
 
     @property
-    def needs(self) -> frozenset[PromptKind]:
-        return frozenset({PromptKind.TRUE, PromptKind.ALTERNATIVE})
+    def needs(self) -> Needs:
+        return Needs(frozenset({PromptKind.TRUE, PromptKind.ALTERNATIVE}))
 
-    def score(self, likelihoods: Likelihoods, seed: int) -> FloatArray:
+    def score(self, evidence: Evidence, seed: int) -> FloatArray:
+        likelihoods = evidence.likelihoods
         if np.any(likelihoods.num_alternatives_N < 1):
             raise ValueError(
                 f"{int(np.sum(likelihoods.num_alternatives_N < 1))} examples have no alternative instruction"

@@ -9,7 +9,7 @@ import numpy as np
 
 from tss_lab.report.model import RunReport
 from tss_lab.report.view import Row, Table
-from tss_lab.report.words import number
+from tss_lab.report.numbers import number
 
 _NOT_A_LETTER = re.compile(r"[\W_]+")
 

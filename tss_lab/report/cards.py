@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tss_lab.report.model import RunReport
-from tss_lab.report.words import number
+from tss_lab.report.numbers import number
 
 NUM_CARDS = 10
 MAX_CHARACTERS = 2000

@@ -16,8 +16,8 @@ from tss_lab.report import audit, view
 from tss_lab.report.cards import ranked_cards
 from tss_lab.report.figures import draw_figures
 from tss_lab.report.model import RunReport
-from tss_lab.report.reading import READING
-from tss_lab.report.words import method_title
+from tss_lab.report.glossary import READING
+from tss_lab.report.numbers import method_title
 from tss_lab.store import write_atomic
 
 PAGE = "index.html"

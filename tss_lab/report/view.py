@@ -14,7 +14,7 @@ import numpy as np
 
 from tss_lab.report.model import RunReport
 from tss_lab.report.statistics import compare_results, effective_size
-from tss_lab.report.words import (
+from tss_lab.report.numbers import (
     NOTHING_CHANGED,
     accuracy,
     bounds,

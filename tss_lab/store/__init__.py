@@ -1,7 +1,7 @@
 """Write-once artefacts, named by a fingerprint of all that determines their content."""
 
 from tss_lab.store.artifact import FORMAT_VERSION, MANIFEST, Artifact, Store
-from tss_lab.store.files import file_sha256, fingerprint, sync_folder, write_atomic, write_json
+from tss_lab.store.files import file_sha256, fingerprint, parquet_bytes, sync_folder, write_atomic, write_json
 
 __all__ = [
     "FORMAT_VERSION",
@@ -10,6 +10,7 @@ __all__ = [
     "Store",
     "file_sha256",
     "fingerprint",
+    "parquet_bytes",
     "sync_folder",
     "write_atomic",
     "write_json",

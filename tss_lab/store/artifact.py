@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import json
 import logging
 import os
@@ -22,7 +21,7 @@ import filelock
 import polars as pl
 
 from tss_lab.errors import ArtifactError
-from tss_lab.store.files import file_sha256, fingerprint, write_atomic, write_json
+from tss_lab.store.files import file_sha256, fingerprint, parquet_bytes, write_atomic, write_json
 
 log = logging.getLogger(__name__)
 
@@ -85,9 +84,7 @@ class Artifact:
 
         Raises ArtifactError, and leaves nothing behind, when the disk doesn't take it.
         """
-        buffer = io.BytesIO()
-        rows.write_parquet(buffer)
-        content = buffer.getvalue()
+        content = parquet_bytes(rows)
         digest = hashlib.sha256(content).hexdigest()[:_HASH_LETTERS]
         try:
             self.folder.mkdir(parents=True, exist_ok=True)

@@ -6,20 +6,22 @@ nothing on processes other than the first.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import netrc
 import os
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 
-from tss_lab.config import LoggerConfig
+from tss_lab.config import LoggerConfig, RunConfig
 from tss_lab.errors import ConfigError
 from tss_lab.provenance import global_rank
+from tss_lab.runs import Run
 from tss_lab.store import write_atomic
 from tss_lab.tracking.secrets import without_secrets
 from tss_lab.types import Selection
@@ -51,6 +53,33 @@ def make_loggers(config: LoggerConfig, run_folder: Path, run_name: str, settings
     if global_rank() == 0:
         logger.log_hyperparams(without_secrets(settings))
     return [logger]
+
+
+@contextlib.contextmanager
+def open_loggers(config: RunConfig, run_folder: Path, *, wanted: bool) -> Iterator[list[Logger]]:
+    """The run's loggers, ended with it, so that the next job of a sweep begins its own.
+
+    A CSV logger holds nothing but curves, so there is none unless a training is ``wanted``.
+    """
+    if config.logger.kind == "csv" and not wanted:
+        yield []
+        return
+    loggers = make_loggers(config.logger, run_folder, config.run_name, config.model_dump(mode="json"))
+    succeeded = False
+    try:
+        yield loggers
+        succeeded = True
+    finally:
+        close_loggers(loggers, succeeded)
+
+
+def log_run(loggers: Sequence[Logger], run: Run, page: Path | None) -> None:
+    """A finished run's numbers, scores and page."""
+    log_summary(loggers, run.metrics)
+    if loggers and run.selection is not None:
+        log_scores(loggers, run.selection)
+    if page is not None:
+        log_page(loggers, page)
 
 
 def log_summary(loggers: Sequence[Logger], metrics: Mapping[str, float]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 from tss_lab.report.comparison.folders import Run, Unused, short_path
-from tss_lab.report.words import number
+from tss_lab.report.numbers import number
 from tss_lab.store import fingerprint
 
 _SFT_MEMORY = {

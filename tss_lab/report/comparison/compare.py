@@ -12,7 +12,7 @@ from tss_lab.report.comparison.folders import Run, Unused, read_runs
 from tss_lab.report.comparison.names import benchmark_title, is_demonstration
 from tss_lab.report.comparison.rows import Pair, make_pairs
 from tss_lab.report.comparison.tables import AgainstRandom, Null, PaperTables, against_random, null_test, paper_tables
-from tss_lab.report.words import total_name
+from tss_lab.report.numbers import total_name
 
 _NO_TABLES = "Nothing was evaluated on benchmarks, so the paper's tables, sums of accuracies, can't be formed."
 

@@ -10,10 +10,10 @@ import altair as alt
 
 from tss_lab.report.comparison.names import PAPER_METHODS
 from tss_lab.report.comparison.rows import Pair, Row
-from tss_lab.report.drawing import NARROW, WIDE, Drawing, Ink, categories, values
+from tss_lab.report.charts import NARROW, WIDE, Drawing, Ink, categories, values
 from tss_lab.report.figures import Figure, as_figure
 from tss_lab.report.seeds import SeedMean
-from tss_lab.report.words import number, total_title
+from tss_lab.report.numbers import number, total_title
 
 _COLOUR = dict(zip(PAPER_METHODS, (0, 1, 2, 3, 3, 4, 4), strict=True))
 """One colour a family; the weighted variant of a method is dashed."""

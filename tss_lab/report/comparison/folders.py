@@ -18,7 +18,7 @@ import yaml
 
 from tss_lab.report.comparison.names import benchmark_title, is_demonstration
 from tss_lab.report.seeds import HeldOutLosses
-from tss_lab.report.words import total_name
+from tss_lab.report.numbers import total_name
 from tss_lab.store import fingerprint
 from tss_lab.types import BenchmarkScore, Estimate, EvaluationResult
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tss_lab.report.words import method_title
+from tss_lab.report.numbers import method_title
 
 PAPER_METHODS = ("random", "ppl", "ifd", "tss", "tss_exp", "tss_pp", "tss_pp_exp")
 PAPER_RHOS = (0.05, 0.15, 0.45, 0.75, 1.0)

@@ -11,7 +11,7 @@ from tss_lab.report.comparison.comparable import MOST_NATS_APART, differing, var
 from tss_lab.report.comparison.folders import MEASURES, Run
 from tss_lab.report.comparison.names import method_label, method_order
 from tss_lab.report.seeds import HeldOutLosses, SeedMean, mean_accuracies, mean_measure
-from tss_lab.report.words import number
+from tss_lab.report.numbers import number
 from tss_lab.store import fingerprint
 from tss_lab.types import EvaluationResult
 

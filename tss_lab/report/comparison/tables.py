@@ -16,7 +16,7 @@ from tss_lab.report.seeds import (
     mean_accuracies,
     null_spread,
 )
-from tss_lab.report.words import method_title
+from tss_lab.report.numbers import method_title
 
 SMALL_BUDGETS = {"Table 2": 0.05, "Table 3": 0.15}
 

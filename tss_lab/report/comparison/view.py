@@ -14,7 +14,7 @@ from tss_lab.report.seeds import SeedDifference, SeedMean
 from tss_lab.report.statistics import accuracy_interval
 from tss_lab.report.view import Row as Fact
 from tss_lab.report.view import Table
-from tss_lab.report.words import NOTHING_CHANGED, bounds, method_title, number
+from tss_lab.report.numbers import NOTHING_CHANGED, bounds, method_title, number
 from tss_lab.types import Estimate
 
 HELD_OUT = {"nll": ("held-out loss, nats a token", 3), "sensitivity": ("instruction sensitivity, nats", 2)}

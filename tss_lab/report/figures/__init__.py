@@ -15,7 +15,7 @@ import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tss_lab.report.drawing import NARROW, WIDE, Drawing, to_svg
+from tss_lab.report.charts import NARROW, WIDE, Drawing, to_svg
 from tss_lab.report.model import RunReport
 
 

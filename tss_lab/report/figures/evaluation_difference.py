@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import altair as alt
 
-from tss_lab.report.drawing import IN_LINES, Drawing, Ink, in_lines, values
+from tss_lab.report.charts import IN_LINES, Drawing, Ink, in_lines, values
 from tss_lab.report.model import RunReport
 from tss_lab.report.statistics import compare_results
-from tss_lab.report.words import NOTHING_CHANGED, bounds, number, total_title
+from tss_lab.report.numbers import NOTHING_CHANGED, bounds, number, total_title
 
 SECTION = "evaluation"
 ORDER = 20

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import altair as alt
 
-from tss_lab.report.drawing import IN_LINES, Drawing, Ink, categories, in_lines, values
+from tss_lab.report.charts import IN_LINES, Drawing, Ink, categories, in_lines, values
 from tss_lab.report.model import RunReport
 from tss_lab.report.statistics import accuracy_interval
 

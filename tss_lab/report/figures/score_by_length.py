@@ -5,10 +5,10 @@ from __future__ import annotations
 import altair as alt
 import numpy as np
 
-from tss_lab.correlation import spearman
-from tss_lab.report.drawing import Drawing, Ink, categories, values
+from tss_lab.statistics import spearman
+from tss_lab.report.charts import Drawing, Ink, categories, values
 from tss_lab.report.model import RunReport
-from tss_lab.report.words import number
+from tss_lab.report.numbers import number
 
 SECTION = "scores"
 ORDER = 30

@@ -5,7 +5,7 @@ from __future__ import annotations
 import altair as alt
 import numpy as np
 
-from tss_lab.report.drawing import Drawing, Ink, categories, values
+from tss_lab.report.charts import Drawing, Ink, categories, values
 from tss_lab.report.model import RunReport
 
 SECTION = "training"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import altair as alt
 import numpy as np
 
-from tss_lab.report.drawing import Drawing, Ink, values
+from tss_lab.report.charts import Drawing, Ink, values
 from tss_lab.report.model import RunReport
 from tss_lab.report.statistics import effective_size
 

@@ -7,15 +7,14 @@ from dataclasses import fields, replace
 
 import numpy as np
 
-from tss_lab.correlation import spearman
+from tss_lab.methods.base import Evidence
+from tss_lab.statistics import spearman
 from tss_lab.types import BoolArray, FloatArray, IntArray, Likelihoods
 
-Scoring = Callable[[Likelihoods], FloatArray]
+Scoring = Callable[[Evidence], FloatArray]
 
 
-def ranking_stability(
-    likelihoods: Likelihoods, score: Scoring, *, num_draws: int = 20, seed: int = 0
-) -> dict[str, float]:
+def ranking_stability(evidence: Evidence, score: Scoring, *, num_draws: int = 20, seed: int = 0) -> dict[str, float]:
     """Spearman correlations between rankings by different alternatives of the same examples.
 
     ``k=1`` to ``k=K-1``: the first k alternatives against all K. ``halves``: two disjoint halves of each
@@ -24,38 +23,32 @@ def ranking_stability(
     fewer than two alternatives are left out of all of them and counted (``examples``). NaN where fewer
     than three examples remain.
     """
-    usable_N = likelihoods.num_alternatives_N >= 2
-    chosen = _rows(likelihoods, usable_N)
+    usable_N = evidence.likelihoods.num_alternatives_N >= 2
+    chosen, examples = _rows(evidence.likelihoods, usable_N), [evidence.examples[n] for n in np.flatnonzero(usable_N)]
     figures: dict[str, float] = {"examples": float(usable_N.sum())}
     if len(chosen) < 3:
         return {**figures, "halves": float("nan"), "leave_one_out": float("nan")}
-    all_score_N = score(chosen)
+
+    def scored(table: Likelihoods) -> FloatArray:
+        return score(replace(evidence, examples=examples, table=table))
+
+    all_score_N = scored(chosen)
     most = int(chosen.num_alternatives_N.max())
     for k in range(1, most):
         order_NK = np.tile(np.arange(chosen.alternative_loglik_NK.shape[1]), (len(chosen), 1))
         figures[f"k={k}"] = spearman(
-            score(_columns(chosen, order_NK, np.minimum(chosen.num_alternatives_N, k))), all_score_N
+            scored(_columns(chosen, order_NK, np.minimum(chosen.num_alternatives_N, k))), all_score_N
         )
     random = np.random.default_rng(seed)
     halves, without_one = [], []
     for _ in range(num_draws):
         order_NK = _shuffled(chosen, random)
         half_N = chosen.num_alternatives_N // 2
-        first = score(_columns(chosen, order_NK, half_N))
-        second = score(_columns(chosen, _rotated(order_NK, half_N), half_N))
+        first = scored(_columns(chosen, order_NK, half_N))
+        second = scored(_columns(chosen, _rotated(order_NK, half_N), half_N))
         halves.append(spearman(first, second))
-        without_one.append(spearman(score(_columns(chosen, order_NK, chosen.num_alternatives_N - 1)), all_score_N))
+        without_one.append(spearman(scored(_columns(chosen, order_NK, chosen.num_alternatives_N - 1)), all_score_N))
     return {**figures, "halves": float(np.mean(halves)), "leave_one_out": float(np.mean(without_one))}
-
-
-def agreement(one: Likelihoods, other: Likelihoods, score: Scoring) -> float:
-    """Spearman correlation of two tables' rankings over the examples they share: other seeds, generators or K."""
-    place = {name: at for at, name in enumerate(other.example_id_N)}
-    shared = [(at, place[name]) for at, name in enumerate(one.example_id_N) if name in place]
-    if len(shared) < 3:
-        return float("nan")
-    here, there = np.array(shared).T
-    return spearman(score(one)[here], score(other)[there])
 
 
 def _rows(likelihoods: Likelihoods, chosen_N: BoolArray) -> Likelihoods:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,6 +56,27 @@ class Drawing:
     chart: alt.TopLevelMixin
     caption: str
     alt_text: str
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure as a page shows it: the same drawing for a desk and for a phone. ``name`` is unique on its page."""
+
+    name: str
+    title: str
+    caption: str
+    alt_text: str
+    wide_svg: str
+    narrow_svg: str
+
+
+def figure(name: str, title: str, draw: Callable[[int], Drawing | None]) -> Figure | None:
+    """``draw(width)`` in both widths; None where there is nothing to draw."""
+    wide, narrow = draw(WIDE), draw(NARROW)
+    if wide is None or narrow is None:
+        return None
+    svgs = to_svg(wide.chart, WIDE, f"{name}-wide"), to_svg(narrow.chart, NARROW, f"{name}-narrow")
+    return Figure(name, title, wide.caption, wide.alt_text, *svgs)
 
 
 def values(rows: list[dict[str, Any]]) -> alt.Data:

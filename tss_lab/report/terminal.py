@@ -10,7 +10,7 @@ from rich.text import Text
 
 from tss_lab.report import view
 from tss_lab.report.model import RunReport
-from tss_lab.report.words import NOTHING_CHANGED, plus_minus
+from tss_lab.report.numbers import NOTHING_CHANGED, plus_minus
 
 
 def summary_table(report: RunReport) -> Table:

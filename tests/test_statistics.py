@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from tss_lab.correlation import spearman
+from tss_lab.statistics import spearman
 
 
 def test_by_hand():

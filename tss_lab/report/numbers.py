@@ -10,6 +10,7 @@ from tss_lab.report.statistics import ItemComparison, accuracy_interval
 from tss_lab.types import Estimate, EvaluationResult
 
 NOTHING_CHANGED = "no item changed"
+DASH = "–"
 
 _METHOD_TITLES = {
     "full": "Full", "random": "Random", "ppl": "PPL", "ifd": "IFD",
@@ -25,7 +26,7 @@ def method_title(name: str) -> str:
 def number(value: float | None, digits: int = 3, signed: bool = False) -> str:
     """A number for people: thousands apart, a real minus, a dash where there is none."""
     if value is None or not math.isfinite(value):
-        return "–"
+        return DASH
     sign = "+" if signed else ""
     if isinstance(value, (int, np.integer)) or (abs(value) >= 1e4 and digits >= 0):
         text = f"{value:{sign},.0f}"
@@ -37,7 +38,7 @@ def number(value: float | None, digits: int = 3, signed: bool = False) -> str:
 def plus_minus(estimate: Estimate | None, digits: int = 2, signed: bool = False) -> str:
     """Value ± standard error; without one where it is unknown or the observations show no spread."""
     if estimate is None:
-        return "–"
+        return DASH
     error = f" ± {number(estimate.standard_error, digits)}" if estimate.standard_error > 0 else ""
     return number(estimate.value, digits, signed) + error
 
@@ -65,7 +66,7 @@ def accuracy(estimate: Estimate | None, digits: int = 1) -> str:
 def item_difference(compared: ItemComparison | None, digits: int = 1) -> str:
     """A paired difference ± standard error; in words where no item changed."""
     if compared is None:
-        return "–"
+        return DASH
     if not compared.gained + compared.lost:
         return NOTHING_CHANGED
     if compared.interval is None:
@@ -76,5 +77,5 @@ def item_difference(compared: ItemComparison | None, digits: int = 1) -> str:
 def bounds(low_high: tuple[float, float] | None, digits: int = 1) -> str:
     """An interval of a difference as ``low to high``, a dash where there is none."""
     if low_high is None:
-        return "–"
+        return DASH
     return f"{number(low_high[0], digits, signed=True)} to {number(low_high[1], digits, signed=True)}"

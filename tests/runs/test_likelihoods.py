@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tss_lab.errors import ArtifactError
 from tss_lab.scoring import iter_likelihoods, to_likelihoods, write_table
-from tss_lab.scoring.table import COLUMNS
+from tss_lab.runs.likelihoods import COLUMNS
 
 ROWS = [
     ("b", "true", -1, -1.0, 3),

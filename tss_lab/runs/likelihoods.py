@@ -1,4 +1,4 @@
-"""The likelihood table: rows of the store, a run's own view of them, and dense arrays for the scores."""
+"""The likelihood table: rows of the store, a run's ``likelihoods.parquet``, and dense arrays for the scores."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import numpy as np
 import polars as pl
 
 from tss_lab.errors import ArtifactError
-from tss_lab.store import write_atomic
 from tss_lab.types import FloatArray, Likelihoods, PromptKind, TokenPair
 
 COLUMNS = {
@@ -45,15 +44,6 @@ def labelled(pairs: Sequence[TokenPair]) -> pl.DataFrame:
         },
         schema=schema,
     )
-
-
-def write_table(frame: pl.DataFrame, path: Path) -> None:
-    """A run's ``likelihoods.parquet``: exactly the public columns, written whole or not at all."""
-    import io
-
-    buffer = io.BytesIO()
-    frame.select(list(COLUMNS)).write_parquet(buffer)
-    write_atomic(path, buffer.getvalue())
 
 
 def to_likelihoods(frame: pl.DataFrame) -> Likelihoods:
@@ -103,7 +93,7 @@ def _dense(example_ids: pl.Series, rows: pl.DataFrame) -> Likelihoods:
 def iter_likelihoods(paths: Sequence[Path], rows: int = 1_000_000) -> Iterator[Likelihoods]:
     """Reads tables too large for memory: about so many rows at a time, never cutting through an example.
 
-    The rows of an example must stand together, as ``write_table`` leaves them.
+    The rows of an example must stand together, as a run writes them.
     Raises ArtifactError for a file that isn't a likelihood table.
     """
     held: pl.DataFrame | None = None

@@ -1,0 +1,1 @@
+"""Choosers: preferences to a set within a budget. One file each; numpy only."""

@@ -1,0 +1,318 @@
+"""The eight steps of a run, in the order of the paper's method section: values in, a value out.
+
+What each step does is decided first (``stages.plan_run``); what it came to lies in the run's folder. Heavy imports
+happen in the step that needs them.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tss_lab.config import ModelConfig, RunConfig
+from tss_lab.errors import DataError
+from tss_lab.methods import (
+    Budget,
+    Chooser,
+    Evidence,
+    Method,
+    WeightStatistics,
+    build_chooser,
+    build_method,
+    ranking_stability,
+    select,
+)
+from tss_lab.runs import RunFolder, names, open_folder, read_run
+from tss_lab.runs.evaluations import copy_evaluation, flat_metrics
+from tss_lab.runs.likelihoods import COLUMNS, to_likelihoods
+from tss_lab.runs.tables import from_alternatives, from_examples, from_selection, selected_lines
+from tss_lab.stages import StagePlan, plan_run, refuse_early
+from tss_lab.store import Store, fingerprint
+from tss_lab.types import Alternative, Example, FloatArray, Likelihoods, PromptKind, Selection
+
+if TYPE_CHECKING:
+    from pytorch_lightning.loggers import Logger
+
+    from tss_lab.data import Dataset
+    from tss_lab.models import LocalModel
+    from tss_lab.models.prompted import PromptedModel
+
+log = logging.getLogger(__name__)
+
+Alternatives = Mapping[str, Sequence[Alternative]]
+"""Alternative instructions by example."""
+
+
+def run(config: RunConfig) -> Path:
+    """Runs the stages of a config and returns the run's folder."""
+    from tss_lab.tracking.loggers import open_loggers
+
+    began, store = time.perf_counter(), Store(config.paths.store)
+    method, chooser = build_method(config.method), build_chooser(config.choose)
+    is_trained = (config.paths.runs / config.run_name / names.TRAINING).exists()
+    plan = plan_run(config, method.needs.kinds, is_trained=is_trained)
+    refuse_early(config, plan)
+    with open_folder(config) as folder, open_loggers(config, folder.path, wanted=plan.sft.may_compute) as loggers:
+        log.info("%s: %s; results go to %s", config.run_name, plan.in_words(), folder.path)
+        dataset = read_dataset(config, folder)
+        model = find_model(config, folder) if plan.needs_model else None
+        alternatives = find_alternatives(plan, config, dataset, store, folder)
+        evidence = take_likelihoods(plan, config, method, dataset, alternatives, model, store, folder)
+        scores_N = score(config, method, evidence, folder) if plan.scores else None
+        chosen = (
+            choose(plan, config, method, chooser, evidence, scores_N, dataset, folder) if scores_N is not None else None
+        )
+        tuned = tune(plan, config, chosen, dataset, model, folder, loggers) if chosen and model and plan.sft else None
+        if model and plan.evaluation:
+            evaluate(config, plan, dataset, alternatives, model, tuned, store, folder)
+        folder.measure("cost/total", {"seconds": time.perf_counter() - began})
+        if folder.is_writer:
+            show(plan, folder, loggers, dataset)
+    return folder.path
+
+
+def read_dataset(config: RunConfig, folder: RunFolder) -> Dataset:
+    """Step 1: the examples to choose from, and those held out."""
+    from tss_lab.data import load_examples
+
+    with folder.step("dataset") as step:
+        dataset = load_examples(config.dataset)
+        rows = [[example.example_id for example in mine] for mine in (dataset.examples, dataset.held_out)]
+        folder.claim("data", fingerprint({"examples": rows[0], "held_out": rows[1]}))
+        step.write(names.EXAMPLES, from_examples(dataset.examples, dataset.held_out))
+        step.record(dataset=dataset.check.as_dict())
+        step.measure("dataset", {"examples": len(dataset.examples), "held_out": len(dataset.held_out)})
+        step.put_aside(dataset.check.set_aside_rows)
+    return dataset
+
+
+def find_model(config: RunConfig, folder: RunFolder) -> PromptedModel:
+    """The scored and tuned model, on this machine, not loaded: what isn't there is found out before hours of work."""
+    from tss_lab.models import resolve_model
+    from tss_lab.models.prompted import PromptedModel
+
+    local = resolve_model(config.model, config.paths.cache)
+    folder.claim("model", local.identity())
+    folder.note(model={"name": local.name, "licence": local.licence, **local.identity()})
+    return PromptedModel.of(local, config.scoring)
+
+
+def find_alternatives(
+    plan: StagePlan, config: RunConfig, dataset: Dataset, store: Store, folder: RunFolder
+) -> Alternatives:
+    """Step 2: K alternative instructions for each example that needs them."""
+    wanted = dataset.examples if plan.scores_need_alternatives else []
+    wanted = wanted + (dataset.held_out if plan.held_out_need_alternatives else [])
+    if not wanted:
+        return {}
+    from tss_lab.alternatives import audit, make_alternatives
+
+    with folder.step("alternatives") as step:
+        made = make_alternatives(
+            wanted, dataset.corpus, config.alternatives, config.generator, store, config.paths.cache,
+            may_generate=plan.alternatives.may_compute,
+        )  # fmt: skip
+        for source, name in made.fingerprints.items():
+            folder.claim(f"{source} alternatives", name)
+        quality = audit(wanted, made.by_example, config.alternatives, store, config.paths.cache)
+        step.write(names.ALTERNATIVES, from_alternatives(one for mine in made.by_example.values() for one in mine))
+        facts = {"fingerprints": made.fingerprints, "prompt_example": made.prompt_example}
+        step.record(alternatives={"counts": made.counts, "audit": quality, **facts})
+        step.measure("alternatives", {**made.counts, **quality})
+        step.put_aside(made.set_aside)
+    return made.by_example
+
+
+def take_likelihoods(
+    plan: StagePlan, config: RunConfig, method: Method, dataset: Dataset, alternatives: Alternatives,
+    model: PromptedModel | None, store: Store, folder: RunFolder,
+) -> Evidence:  # fmt: skip
+    """Step 3: one frozen pass over the pairs that the method is made of; its evidence, of the examples it can score."""
+    if model is None or not plan.likelihoods:
+        return evidence_of(dataset.examples, None, config, model, store, folder)
+    from tss_lab.scoring import compute_likelihoods, plan_pairs
+
+    with folder.step("likelihoods") as step:
+        needs = method.needs
+        pairs = plan_pairs(dataset.examples, alternatives, needs.kinds, model.encoder, needs.direct_context)
+        done = compute_likelihoods(
+            pairs, model.local, model.encoder, config.scoring, config.trainer, store,
+            may_compute=plan.likelihoods.may_compute,
+        )  # fmt: skip
+        step.write(names.LIKELIHOODS, done.frame.select(list(COLUMNS)))
+        facts = {**pairs.as_dict(), **done.as_dict()}
+        step.record(likelihoods=facts)
+        step.measure("likelihoods", facts)
+        step.put_aside(pairs.set_aside)
+    return evidence_of(dataset.examples, to_likelihoods(done.frame), config, model, store, folder)
+
+
+def evidence_of(
+    examples: Sequence[Example], table: Likelihoods | None, config: RunConfig, model: PromptedModel | None,
+    store: Store, folder: RunFolder,
+) -> Evidence:  # fmt: skip
+    """What methods and choosers may look at; what is costly is made when one of them reads it."""
+    if table is not None:
+        by_id = {example.example_id: example for example in examples}
+        examples = [by_id[str(example_id)] for example_id in table.example_id_N]
+    outputs, instructions = [one.output for one in examples], [one.instruction for one in examples]
+
+    def embed() -> FloatArray:
+        from tss_lab.alternatives.embed import Embedder
+
+        embedder = Embedder(config.alternatives.embedder, store, config.paths.cache)
+        return np.asarray(embedder.embed(instructions), dtype=np.float64)
+
+    return Evidence(examples, table, lambda: (model or find_model(config, folder)).count_tokens(outputs), embed)
+
+
+def score(config: RunConfig, method: Method, evidence: Evidence, folder: RunFolder) -> FloatArray:
+    """Step 4: the method's score of each example."""
+    if not len(evidence):
+        raise DataError(f"no example could be scored; {folder.path / names.SET_ASIDE} lists why each was set aside")
+    with folder.step("scores") as step:
+        scores_N = method.score(evidence, config.seed)
+        if not np.all(np.isfinite(scores_N)):
+            raise DataError(
+                f"{int(np.sum(~np.isfinite(scores_N)))} scores are not finite; the likelihood table is damaged, "
+                "run again with a fresh paths.store"
+            )
+        spread = {"mean": scores_N.mean(), "std": scores_N.std(), "min": scores_N.min(), "max": scores_N.max()}
+        step.measure("scores", {name: float(value) for name, value in spread.items()})
+        if PromptKind.ALTERNATIVE in method.needs.kinds:
+            stability = ranking_stability(evidence, lambda mine: method.score(mine, config.seed))
+            step.record(ranking_stability=stability)
+            step.measure("scores/stability", stability)
+    return scores_N
+
+
+def choose(
+    plan: StagePlan, config: RunConfig, method: Method, chooser: Chooser, evidence: Evidence, scores_N: FloatArray,
+    dataset: Dataset, folder: RunFolder,
+) -> tuple[Selection, WeightStatistics]:  # fmt: skip
+    """Step 5: which examples are kept, and how much each weighs."""
+    with folder.step("selection") as step:
+        budget = Budget(config.budget.kind, config.rho)
+        selection, weights = select(method, chooser, config.method, budget, config.seed, evidence, scores_N)
+        step.write(names.SCORES, from_selection(selection))
+        step.write(names.SELECTED, selected_lines(selection, dataset.examples))
+        if plan.needs_model:  # its tokenizer is at hand
+            counts = dict(zip(evidence.example_id_N.tolist(), evidence.num_target_tokens_N.tolist(), strict=True))
+            step.write(names.EXAMPLES, from_examples(dataset.examples, dataset.held_out, counts))
+        step.measure("selection", {
+            "scored": len(selection.example_id_N), "kept": selection.num_kept,
+            "effective_size": weights.effective_size, "clipped_share": weights.clipped_share,
+            "smallest_weight": weights.smallest, "largest_weight": weights.largest,
+        })  # fmt: skip
+        log.info("kept %d of %d examples; effective sample size %.1f",
+                 selection.num_kept, len(selection.example_id_N), weights.effective_size)  # fmt: skip
+    return selection, weights
+
+
+def tune(
+    plan: StagePlan, config: RunConfig, chosen: tuple[Selection, WeightStatistics], dataset: Dataset,
+    model: PromptedModel, folder: RunFolder, loggers: Sequence[Logger],
+) -> LocalModel:  # fmt: skip
+    """Step 6: the model tuned on the selection. One that an earlier command of this run tuned is found again."""
+    from tss_lab.models import resolve_model
+    from tss_lab.sft.fit import fine_tune
+
+    selection, weights = chosen
+    by_id = {example.example_id: example for example in dataset.examples}
+    kept = np.flatnonzero(selection.kept_N)
+    identity = {
+        "model": model.local.identity(),
+        "prompts": model.tuning_encoder.identity(),
+        "sft": config.sft.identity(),
+        "precision": config.trainer.precision,
+        "seed": config.seed,
+    }
+    with folder.step("sft") as step:
+        result = fine_tune(
+            [by_id[str(selection.example_id_N[n])] for n in kept], selection.weight_N[kept], dataset.held_out,
+            model.local, model.tuning_encoder, config.sft, config.trainer, config.seed, folder.path, loggers, identity,
+            card=_card(config), clipped_share=weights.clipped_share,
+            steps_fraction=config.rho if config.method.scope == "full" else 1.0, may_train=plan.sft.may_compute,
+        )  # fmt: skip
+        step.record(sft={"reused": result.reused})
+        step.measure("", result.metrics)
+        step.put_aside(result.set_aside)
+    return resolve_model(ModelConfig(name=config.run_name, path=str(result.model_folder)), config.paths.cache)
+
+
+def evaluate(
+    config: RunConfig, plan: StagePlan, dataset: Dataset, alternatives: Alternatives, model: PromptedModel,
+    tuned: LocalModel | None, store: Store, folder: RunFolder,
+) -> None:  # fmt: skip
+    """Step 7: the untuned and the tuned model on benchmarks and on held-out examples.
+
+    Every process takes part in the held-out passes; the rest is the first one's.
+    """
+    from tss_lab.evaluation.evaluate import evaluate_model, shared_folder
+    from tss_lab.evaluation.heldout import held_out_measures, held_out_table
+    from tss_lab.scoring import compute_likelihoods, plan_pairs
+
+    with folder.step("evaluation") as step:
+        if dataset.held_out:
+            kinds = {PromptKind.TRUE} | ({PromptKind.ALTERNATIVE} if plan.held_out_need_alternatives else set())
+            pairs = plan_pairs(dataset.held_out, alternatives, frozenset(kinds), model.encoder)
+
+            def likelihoods(local: LocalModel) -> Likelihoods:
+                done = compute_likelihoods(pairs, local, model.encoder, config.scoring, config.trainer, store)
+                return to_likelihoods(done.frame)
+
+            before, after = likelihoods(model.local), None if tuned is None else likelihoods(tuned)
+            measures = held_out_measures(before, after)
+            step.write(names.HELD_OUT, held_out_table(before, after))
+            step.record(held_out=[asdict(one) for one in measures])
+            step.put_aside(pairs.set_aside)
+            for one in measures:
+                step.measure(f"held_out/{one.name}", one.figures())
+        if config.eval.name == "none" or not folder.is_writer:
+            return
+        if config.eval.baseline or tuned is None:
+            shared = shared_folder(store.root, model.local, config.eval)
+            result = evaluate_model(model.local, config.eval, config.scoring, shared)
+            copy_evaluation(shared, folder.path / names.ZERO_SHOT)
+            step.measure("eval/zero_shot", flat_metrics(result))
+        if tuned is not None:
+            result = evaluate_model(tuned, config.eval, config.scoring, folder.path / names.TUNED)
+            step.measure("eval/tuned", flat_metrics(result))
+
+
+def show(plan: StagePlan, folder: RunFolder, loggers: Sequence[Logger], dataset: Dataset) -> None:
+    """Step 8: the run's page, made of what lies in its folder; then the loggers and the summary."""
+    from rich.console import Console
+
+    from tss_lab.report.page import write_page
+    from tss_lab.report.terminal import print_run
+    from tss_lab.tracking.loggers import log_run
+
+    finished = read_run(folder.path)
+    page = None
+    if plan.report:
+        with folder.step("report"):
+            page = write_page(finished)
+    log_run(loggers, finished, page)
+    console = Console(soft_wrap=True)
+    if plan.in_words() == "computed: dataset":
+        console.print(dataset.check.summary(), markup=False, highlight=False)
+    else:
+        print_run(finished, console)
+    console.print(f"page: {page}" if page else f"results: {folder.path}", markup=False, highlight=False)
+
+
+def _card(config: RunConfig) -> dict[str, object]:
+    """What the model card of a run's tuned model states."""
+    return {
+        "base_model": config.model.path or config.model.name, "licence": config.model.licence,
+        "dataset": config.dataset.path or config.dataset.hub_id or config.dataset.name,
+        "method": config.method.name, "rho": config.share, "budget": config.budget.kind, "seed": config.seed,
+        "weighting": config.method.weighting.model_dump(mode="json"), "run": config.run_name,
+    }  # fmt: skip

@@ -1,0 +1,33 @@
+"""What a run's folder is made of: names and the format's version. Both are public (docs/run_folder.md)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+FORMAT_VERSION = 2
+FINISHED = "finished"
+CONFIG, RECORD, METRICS, LOG = "config.yaml", "run.json", "metrics.json", "run.log"
+EXAMPLES, ALTERNATIVES, SET_ASIDE = "examples.parquet", "alternatives.parquet", "set_aside.jsonl"
+LIKELIHOODS, SCORES, SELECTED = "likelihoods.parquet", "scores.parquet", "selected.jsonl"
+SCORED = "scored.jsonl"
+TRAINING, CHECKPOINTS, MODEL = "training.json", "checkpoints", "model"
+TUNED, ZERO_SHOT = "eval", "eval/zero_shot"
+RESULTS, SAMPLES, HELD_OUT = "results.json", "samples.parquet", "eval/held_out.parquet"
+REPORT, PAGE = "report", "index.html"
+LOGS = ("logs", "tensorboard", "wandb")
+
+WRITTEN = (
+    CONFIG, RECORD, METRICS, LOG, EXAMPLES, ALTERNATIVES, SET_ASIDE, LIKELIHOODS, SCORES, SELECTED, SCORED, TRAINING,
+    CHECKPOINTS, MODEL, TUNED, REPORT, *LOGS,
+)  # fmt: skip
+"""All that a run writes into its folder, for whoever empties one."""
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The objects of a JSON Lines file; nothing where it isn't there."""
+    if path.exists():
+        with path.open(encoding="utf-8", newline="\n") as lines:
+            yield from (json.loads(line) for line in lines if line.strip())

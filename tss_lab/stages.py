@@ -1,0 +1,116 @@
+"""What each step of a run does: leave out, find what is there, or compute. Decided once, before anything is done."""
+
+from __future__ import annotations
+
+import enum
+import logging
+from dataclasses import dataclass, fields
+
+from tss_lab.config import RunConfig, Stage
+from tss_lab.errors import ConfigError
+from tss_lab.types import PromptKind
+
+log = logging.getLogger(__name__)
+
+
+class Action(enum.Enum):
+    """What a step does."""
+
+    LEAVE_OUT = "left out"
+    FIND = "found"
+    """Its result is taken from the store or the run's folder; that it isn't there is an error."""
+    COMPUTE = "computed"
+    """What the store or the folder lacks of it is computed."""
+
+    def __bool__(self) -> bool:
+        return self is not Action.LEAVE_OUT
+
+    @property
+    def may_compute(self) -> bool:
+        return self is Action.COMPUTE
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """The eight steps, in order."""
+
+    dataset: Action
+    alternatives: Action
+    likelihoods: Action
+    scores: Action
+    selection: Action
+    sft: Action
+    evaluation: Action
+    report: Action
+    scores_need_alternatives: bool
+    """Whether the examples to choose from need alternatives."""
+    held_out_need_alternatives: bool
+    """Whether the held-out examples do, for the instruction sensitivity."""
+
+    @property
+    def needs_model(self) -> bool:
+        """Whether the scored model must be there."""
+        return bool(self.likelihoods or self.sft or self.evaluation)
+
+    def in_words(self) -> str:
+        """``computed: dataset, scores; found: likelihoods``, without what is left out."""
+        steps = [(field.name, getattr(self, field.name)) for field in fields(self) if field.type == "Action"]
+        parts = [
+            f"{action.value}: {', '.join(named)}"
+            for action in (Action.COMPUTE, Action.FIND)
+            if (named := [name for name, mine in steps if mine is action])
+        ]
+        return "; ".join(parts)
+
+
+def plan_run(config: RunConfig, kinds: frozenset[PromptKind], *, is_trained: bool) -> StagePlan:
+    """A pure function of the stages asked for, of what the method needs, and of whether the folder holds a training.
+
+    Args:
+        kinds: the prompts that the method's score is made of.
+        is_trained: whether the run's folder has the record of a training. Without ``sft`` among the stages, an
+            evaluation takes that model, and the selection is found again to make sure that it is this run's.
+    """
+    asked: set[Stage] = set(config.stages)
+
+    def action(stage: Stage, *, needed: bool) -> Action:
+        return Action.COMPUTE if stage in asked else Action.FIND if needed else Action.LEAVE_OUT
+
+    alone = asked == {"report"}  # shows all that the store holds for these settings
+    sft = action("sft", needed="evaluation" in asked and is_trained)
+    selection = action("selection", needed=bool(sft) or alone)
+    scores = action("scores", needed=bool(selection))
+    likelihoods = action("likelihoods", needed=bool(scores)) if kinds else Action.LEAVE_OUT
+    sensitivity = bool(config.dataset.held_out and config.eval.held_out_sensitivity and {"sft", "evaluation"} & asked)
+    last_is_alternatives = "alternatives" in asked and not asked - {"dataset", "alternatives"}
+    for_scores = last_is_alternatives or (PromptKind.ALTERNATIVE in kinds and bool(likelihoods))
+    alternatives = action("alternatives", needed=True) if for_scores or sensitivity else Action.LEAVE_OUT
+    return StagePlan(
+        Action.COMPUTE, alternatives, likelihoods, scores, selection, sft,
+        action("evaluation", needed=False), action("report", needed=False), for_scores, sensitivity,
+    )  # fmt: skip
+
+
+def refuse_early(config: RunConfig, plan: StagePlan) -> None:
+    """What a later step would refuse after hours, refused at the start.
+
+    Raises a TssError for settings that can't work on this machine, as far as that is known without work.
+    """
+    from importlib.util import find_spec
+    from pathlib import Path
+
+    from tss_lab.models.devices import check_devices
+    from tss_lab.prompts import get_template
+
+    get_template(config.scoring.template)
+    if plan.likelihoods.may_compute or plan.sft.may_compute:
+        check_devices(config.trainer)
+    if plan.sft.may_compute and config.sft.lora is not None and find_spec("peft") is None:
+        raise ConfigError("sft=lora needs the package peft: pip install 'tss-lab[lora]'")
+    if not plan.evaluation:
+        return
+    if config.eval.name == "none":
+        if not config.dataset.held_out:
+            log.warning("nothing will be evaluated: set eval=paper or eval=mini, or dataset.held_out=500")
+    elif config.eval.mirror is not None and not Path(config.eval.mirror).expanduser().is_dir():
+        raise ConfigError(f"eval.mirror={config.eval.mirror} is not a directory; check the path")
