@@ -114,7 +114,9 @@ def likelihood_frame(likelihoods: Likelihoods) -> pl.DataFrame:
                   "n_prompt_tokens": 9, "truncated": False}  # fmt: skip
         rows.append({**shared, "prompt_kind": "true", "alternative_index": -1,
                      "loglik": float(likelihoods.true_loglik_N[n])})  # fmt: skip
-        for k in range(int(likelihoods.num_alternatives_N[n])):
-            rows.append({**shared, "prompt_kind": "alternative", "alternative_index": k,
-                         "loglik": float(likelihoods.alternative_loglik_NK[n, k])})  # fmt: skip
+        rows += [
+            {**shared, "prompt_kind": "alternative", "alternative_index": k,
+             "loglik": float(likelihoods.alternative_loglik_NK[n, k])}
+            for k in range(int(likelihoods.num_alternatives_N[n]))
+        ]  # fmt: skip
     return pl.DataFrame(rows, schema=COLUMNS)

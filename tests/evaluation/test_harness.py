@@ -11,7 +11,8 @@ from pytest import approx
 
 from tss_lab.config import EvalConfig, ScoringConfig
 from tss_lab.errors import EvaluationError
-from tss_lab.evaluation.results import find_result, flat_metrics
+from tss_lab.evaluation.results import find_result
+from tss_lab.runs.evaluations import flat_metrics
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data" / "benchmarks"
 TOLERANCE = 5e-3

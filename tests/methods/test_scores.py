@@ -10,54 +10,57 @@ from hypothesis.extra import numpy as hnp
 from pytest import approx
 from scipy.special import logsumexp
 
+from tss_lab.methods import Evidence
 from tss_lab.methods.ifd import InstructionFollowingDifficulty
 from tss_lab.methods.ppl import Perplexity
 from tss_lab.methods.random import Random
 from tss_lab.methods.tss import TaskSpecificity, task_specificity
 from tss_lab.methods.tss_pp import TaskSpecificityPlusPlus, hardest, infonce_specificity
-from tss_lab.types import Likelihoods
+from tss_lab.types import Example, Likelihoods
 
 INF = float("inf")
 
 
-def likelihoods(true, alternatives, tokens, unconditional=None):
+def evidence(true, alternatives, tokens, unconditional=None):
     alternatives = np.array(alternatives, dtype=float)
-    return Likelihoods(
-        example_id_N=np.array([f"id{n}" for n in range(len(true))], dtype=object),
+    names = [f"id{n}" for n in range(len(true))]
+    table = Likelihoods(
+        example_id_N=np.array(names, dtype=object),
         true_loglik_N=np.array(true, dtype=float),
         alternative_loglik_NK=alternatives,
         num_alternatives_N=np.isfinite(alternatives).sum(axis=1),
         unconditional_loglik_N=np.array(unconditional if unconditional else [math.nan] * len(true)),
         num_target_tokens_N=np.array(tokens),
     )
+    return Evidence([Example(name, "I", "X", "Y") for name in names], table)
 
 
 def test_tss_by_hand():
     """Eq. 1 with probabilities 1/2 against 1/4 and 1/8: log(0.5 / 0.1875)."""
-    table = likelihoods([math.log(1 / 2)], [[math.log(1 / 4), math.log(1 / 8)]], [3])
+    table = evidence([math.log(1 / 2)], [[math.log(1 / 4), math.log(1 / 8)]], [3])
     assert TaskSpecificity().score(table, seed=0) == approx([math.log(0.5 / 0.1875)])
 
 
 def test_tss_averages_over_the_alternatives_that_exist():
     """A missing alternative (−inf) neither adds probability nor counts in K."""
-    table = likelihoods([math.log(1 / 2)], [[math.log(1 / 4), -INF]], [3])
+    table = evidence([math.log(1 / 2)], [[math.log(1 / 4), -INF]], [3])
     assert TaskSpecificity().score(table, seed=0) == approx([math.log(2)])
 
 
 def test_tss_survives_hundreds_of_nats():
     """exp(−2000) underflows; the score doesn't."""
-    table = likelihoods([-1000.0], [[-2000.0, -2000.0 + math.log(3)]], [100])
+    table = evidence([-1000.0], [[-2000.0, -2000.0 + math.log(3)]], [100])
     assert TaskSpecificity().score(table, seed=0) == approx([1000.0 - math.log(2)])
 
 
 def test_tss_refuses_an_example_without_alternatives():
     with pytest.raises(ValueError, match="no alternative"):
-        TaskSpecificity().score(likelihoods([-1.0], [[-INF]], [1]), seed=0)
+        TaskSpecificity().score(evidence([-1.0], [[-INF]], [1]), seed=0)
 
 
 def test_tss_pp_by_hand():
     """s⁺ = −1; hard set {−1, −2} of {−1, −2, −9}; τ = 2: −log(1 + 1 + e^(−1/2)) + 0.1·(−1)."""
-    table = likelihoods([-4.0], [[-36.0, -4.0, -8.0]], [4])
+    table = evidence([-4.0], [[-36.0, -4.0, -8.0]], [4])
     expected = -math.log(2 + math.exp(-0.5)) - 0.1
     assert TaskSpecificityPlusPlus(tau=2.0, alpha=0.1, m=2).score(table, seed=0) == approx([expected])
 
@@ -75,7 +78,7 @@ def test_tss_pp_refuses_settings_out_of_range(settings):
 
 
 def test_perplexity_by_hand_keeps_the_lowest():
-    table = likelihoods([2 * math.log(1 / 8), 2 * math.log(1 / 2)], [[-1.0], [-1.0]], [2, 2])
+    table = evidence([2 * math.log(1 / 8), 2 * math.log(1 / 2)], [[-1.0], [-1.0]], [2, 2])
     score = Perplexity().score(table, seed=0)
     assert score == approx([8.0, 2.0])
     assert Perplexity().preference(score).argmax() == 1
@@ -83,7 +86,7 @@ def test_perplexity_by_hand_keeps_the_lowest():
 
 def test_ifd_by_hand_and_its_order():
     """Ratios of perplexities 2/8 and 8/2; the second is ≥ 1 and comes last although it is higher."""
-    table = likelihoods(
+    table = evidence(
         [math.log(1 / 2), math.log(1 / 8), math.log(1 / 4)], [[-1.0]] * 3, [1, 1, 1],
         unconditional=[math.log(1 / 8), math.log(1 / 2), math.log(1 / 8)],
     )  # fmt: skip
@@ -96,8 +99,8 @@ def test_ifd_by_hand_and_its_order():
 
 
 def test_random_depends_on_seed_and_id_only():
-    table = likelihoods([-1.0] * 4, [[-1.0]] * 4, [1] * 4)
-    backwards = likelihoods([-1.0] * 4, [[-1.0]] * 4, [1] * 4)
+    table = evidence([-1.0] * 4, [[-1.0]] * 4, [1] * 4)
+    backwards = evidence([-1.0] * 4, [[-1.0]] * 4, [1] * 4)
     object.__setattr__(backwards, "example_id_N", table.example_id_N[::-1])
     assert Random().score(table, 7) == approx(Random().score(backwards, 7)[::-1])
     assert not np.allclose(Random().score(table, 7), Random().score(table, 8))

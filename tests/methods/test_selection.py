@@ -6,11 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pytest import approx
 
-from tss_lab.config import MethodConfig, WeightingConfig
+from tss_lab.config import ChooseConfig, MethodConfig, WeightingConfig
 from tss_lab.errors import ConfigError, DataError, TrainingError
-from tss_lab.methods import build_method, select, weight_statistics
-from tss_lab.methods.selection import keep_tokens, rank_by
+from tss_lab.methods import Budget, Evidence, build_chooser, build_method, select, weight_statistics
+from tss_lab.methods.choose.top import Top
+from tss_lab.methods.order import rank_by
 from tss_lab.methods.weighting import exponential_weights
+from tss_lab.types import Example
 
 TSS = "tss_lab.methods.tss.TaskSpecificity"
 
@@ -18,12 +20,11 @@ TSS = "tss_lab.methods.tss.TaskSpecificity"
 def chosen(score, rho, *, tokens=None, ids=None, seed=0, target=TSS, budget="examples", **config):
     score = np.asarray(score, dtype=float)
     settings = MethodConfig(name="m", target=target, **config)
-    ids = np.array(ids if ids is not None else [f"e{n}" for n in range(len(score))], dtype=object)
+    names = ids if ids is not None else [f"e{n}" for n in range(len(score))]
     tokens = np.asarray(tokens if tokens is not None else np.ones(len(score)), dtype=np.int64)
-    selection, statistics = select(
-        build_method(settings), settings, budget, rho, seed, example_id_N=ids, score_N=score, num_target_tokens_N=tokens
-    )
-    return selection, statistics
+    examples = [Example(name, "I", "X", "Y") for name in names]
+    evidence = Evidence(examples, count_target_tokens=lambda: tokens)
+    return select(build_method(settings), Top(), settings, Budget(budget, rho), seed, evidence, score)
 
 
 def test_keeps_the_best_share_and_at_least_one():
@@ -49,9 +50,12 @@ def test_ties_differ_between_seeds():
 
 def test_token_budget_leaves_out_the_one_that_overshoots():
     """Ranking of 5, 4, 3, 8 tokens, budget half of 20: 5 + 4 fit, + 3 would be 12 and ends the walk."""
-    kept = keep_tokens(np.array([0, 1, 2, 3]), np.array([5, 4, 3, 8]), 0.5)
-    assert kept.tolist() == [True, True, False, False]
-    assert keep_tokens(np.array([3, 2, 1, 0]), np.array([5, 4, 3, 8]), 1.0).all()
+
+    def kept(scores, rho):
+        return chosen(scores, rho, tokens=[5, 4, 3, 8], budget="tokens")[0].kept_N
+
+    assert kept([3, 2, 1, 0], 0.5).tolist() == [True, True, False, False]
+    assert kept([0, 1, 2, 3], 1.0).all()
 
 
 def test_token_budget_that_fits_nothing_is_refused():
@@ -60,7 +64,7 @@ def test_token_budget_that_fits_nothing_is_refused():
 
 
 def test_full_keeps_everything_whatever_rho():
-    assert chosen(np.zeros(7), 0.1, target="tss_lab.methods.full.Full")[0].num_kept == 7
+    assert chosen(np.zeros(7), 0.1, target="tss_lab.methods.full.Full", uses_rho=False)[0].num_kept == 7
 
 
 def test_scope_full_weighs_every_example():
@@ -115,3 +119,40 @@ def test_infinite_scores_make_no_weights():
 def test_unusable_methods_are_named(config, said):
     with pytest.raises(ConfigError, match=said):
         build_method(MethodConfig(name="mine", **config))
+
+
+class Everything:
+    """Returns what a chooser may not."""
+
+    def __init__(self, returned="none"):
+        self.returned = {"none": np.zeros(3, dtype=bool), "short": np.ones(2, dtype=bool), "ranks": np.arange(3)}[
+            returned
+        ]
+
+    def choose(self, preference_N, evidence, budget, seed):
+        return self.returned
+
+
+@pytest.mark.parametrize(
+    ("returned", "said"), [("none", "keeps no example"), ("short", "3 booleans"), ("ranks", "int")]
+)
+def test_what_a_chooser_returns_is_checked(returned, said):
+    settings = MethodConfig(name="m", target=TSS)
+    evidence = Evidence([Example(name, "I", "X", "Y") for name in "abc"])
+    with pytest.raises(ConfigError, match=said):
+        select(
+            build_method(settings), Everything(returned), settings, Budget("examples", 1.0), 0, evidence, np.zeros(3)
+        )
+
+
+def test_a_chooser_is_found_by_its_path():
+    assert build_chooser(ChooseConfig(name="top", target="tss_lab.methods.choose.top.Top")) == Top()
+    with pytest.raises(ConfigError, match="lacks choose"):
+        build_chooser(ChooseConfig(name="mine", target=TSS))
+
+
+def test_evidence_without_likelihoods_says_so():
+    with pytest.raises(DataError, match="no likelihood"):
+        _ = Evidence([]).likelihoods
+    with pytest.raises(DataError, match="target token counts"):
+        _ = Evidence([]).num_target_tokens_N

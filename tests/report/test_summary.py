@@ -4,9 +4,9 @@ from dataclasses import replace
 
 from made_up_run import full_report
 from rich.console import Console
+from tss_lab.report.summary import print_summary
 
 from tss_lab.report.model import RunReport
-from tss_lab.report.summary import print_summary
 
 
 def printed(report):

@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tss_lab.errors import ArtifactError
-from tss_lab.scoring import iter_likelihoods, to_likelihoods, write_table
-from tss_lab.runs.likelihoods import COLUMNS
+from tss_lab.runs.likelihoods import COLUMNS, iter_likelihoods, to_likelihoods
 
 ROWS = [
     ("b", "true", -1, -1.0, 3),
@@ -59,8 +58,8 @@ def test_pieces_make_the_whole(tmp_path_factory, sizes, rows, cut):
     """Whatever the piece size and wherever one file ends, no example is cut in two."""
     table = frame_of([(f"e{i}", "alternative", k, -float(i + k), 3) for i, n in enumerate(sizes) for k in range(n)])
     folder = tmp_path_factory.mktemp("pieces")
-    write_table(table[:cut], folder / "1.parquet")
-    write_table(table[cut:], folder / "2.parquet")
+    table[:cut].write_parquet(folder / "1.parquet")
+    table[cut:].write_parquet(folder / "2.parquet")
     pieces = list(iter_likelihoods([folder / "1.parquet", folder / "2.parquet"], rows))
     whole = to_likelihoods(table)
     assert [i for piece in pieces for i in piece.example_id_N] == whole.example_id_N.tolist()

@@ -233,8 +233,13 @@ def _empty(path: Path, spared: Collection[str] = ()) -> None:
 
 
 def _finite(value: Any) -> Any:
-    """Without the numbers that JSON has no word for."""
+    """Without the numbers that JSON has no word for; null in their place in a list."""
     if isinstance(value, Mapping):
-        kept = {name: _finite(one) for name, one in value.items()}
-        return {name: one for name, one in kept.items() if not (isinstance(one, float) and not math.isfinite(one))}
+        return {name: _finite(one) for name, one in value.items() if not _is_not_finite(one)}
+    if isinstance(value, (list, tuple)):
+        return [None if _is_not_finite(one) else _finite(one) for one in value]
     return value
+
+
+def _is_not_finite(value: Any) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)
