@@ -6,6 +6,7 @@ import re
 import runpy
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 import yaml
 
 from tss_lab.__main__ import main
+from tss_lab.runs import read_run
 
 ROOT = Path(__file__).resolve().parents[1]
 METHODS = ("full", "random", "ppl", "ifd", "tss", "tss_exp", "tss_pp", "tss_pp_exp")
@@ -213,18 +215,62 @@ def test_bad_rows_are_named(place, monkeypatch, capsys, tmp_path, row, said):
     assert said in capsys.readouterr().err
 
 
-def test_the_documented_method_of_ones_own(place, monkeypatch, tmp_path):
-    """The class and the yaml of docs/own_data_and_models.md, outside the package, with nothing else to do."""
-    text = (Path(__file__).parent.parent / "docs" / "own_data_and_models.md").read_text(encoding="utf-8")
-    blocks = dict(re.findall(r"```(python|yaml)\n(.*?)```", text, re.DOTALL))
-    (tmp_path / "my_methods").mkdir()
-    (tmp_path / "my_methods" / "margin.py").write_text(blocks["python"], encoding="utf-8")
-    (tmp_path / "method").mkdir()
-    (tmp_path / "method" / "margin.yaml").write_text(blocks["yaml"], encoding="utf-8")
+def test_the_documented_method_and_chooser_of_ones_own(place, monkeypatch, tmp_path):
+    """The classes and yamls of docs/own_data_and_models.md, outside the package, with nothing else to do."""
+    text = (ROOT / "docs" / "own_data_and_models.md").read_text(encoding="utf-8")
+    for path, block in re.findall(r"```(?:python|yaml)\n# (\S+)\n(.*?)```", text, re.DOTALL):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(block, encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
     stages = "stages=[dataset,alternatives,likelihoods,scores,selection]"
-    command(monkeypatch, "--config-dir", str(tmp_path), *overrides(place, "method=margin", "rho=0.5", stages))
-    assert pl.read_parquet(newest(place, "margin") / "scores.parquet")["score"].n_unique() > 10
+    settings = overrides(place, "method=margin", "choose=by_category", "rho=0.5", "run_name=own", stages)
+    command(monkeypatch, "--config-dir", str(tmp_path / "my_conf"), *settings)
+    run = read_run(place / "runs" / "own")
+    assert len(set(run.selection.score_N.tolist())) > 10
+    kept = Counter(run.examples[n].category for n in np.flatnonzero(run.selection.kept_N))
+    every = Counter(example.category for example in run.examples)
+    assert kept == {category: round(0.5 * count) for category, count in every.items()}
+
+
+def refused(monkeypatch, capsys, *arguments):
+    with pytest.raises(SystemExit) as stopped:
+        command(monkeypatch, *arguments)
+    assert stopped.value.code == 2
+    return capsys.readouterr().err
+
+
+def test_a_run_never_takes_what_belongs_to_another(place, monkeypatch, capsys):
+    """Another method, another share, other data: refused under the same name, and nothing was written."""
+    mine = overrides(place, "run_name=taken", "method=random", "rho=0.5")
+    command(monkeypatch, *mine)
+    folder = place / "runs" / "taken"
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    before = {path: path.read_bytes() for path in files if path.name != ".lock"}
+    other = overrides(place, "run_name=taken", "method=ppl", "rho=0.2", "stages=[evaluation,report]")
+    assert "holds another run: rho is 0.5 there and 0.2 here" in refused(monkeypatch, capsys, *other)
+    rows = place / "rows.jsonl"
+    text = rows.read_text(encoding="utf-8")
+    rows.write_text(text.replace("Name the", "Call the"), encoding="utf-8")
+    try:
+        assert "data was another" in refused(monkeypatch, capsys, *mine, "stages=[evaluation,report]")
+    finally:
+        rows.write_text(text, encoding="utf-8")
+    unchanged = {"run.json", "config.yaml", "run.log"}  # say that the command was tried
+    assert {path for path, content in before.items() if path.read_bytes() != content} <= {
+        folder / name for name in unchanged
+    }
+
+
+def test_an_evaluation_by_itself_takes_this_runs_model(place, monkeypatch):
+    """With the training's record: found by its identity. Without: the untuned model alone."""
+    mine = overrides(place, "run_name=later", "method=ppl", "rho=0.5")
+    command(monkeypatch, *mine, "stages=[evaluation,report]")
+    assert "held_out/nll/after" not in read_run(place / "runs" / "later").metrics
+    command(monkeypatch, *mine, "stages=[dataset,likelihoods,scores,selection,sft]")
+    command(monkeypatch, *mine, "stages=[evaluation,report]")
+    run = read_run(place / "runs" / "later")
+    assert run.metrics["held_out/nll/after"] != run.metrics["held_out/nll/before"]
+    assert run.training.reused
 
 
 def test_the_notebook_reads_a_run(place, monkeypatch, capsys):
