@@ -308,6 +308,14 @@ class EvalConfig(Section):
     """Evaluate the untuned model too (zero-shot)."""
     held_out_sensitivity: bool = True
 
+    @model_validator(mode="after")
+    def _settings_of_benchmarks(self) -> EvalConfig:
+        if self.mirror is not None and self.name != "paper":
+            raise ValueError(f"eval={self.name} reads no eval.mirror; take eval=paper, or leave the mirror out")
+        if self.limit is not None and self.name == "none":
+            raise ValueError("eval=none has no benchmark that eval.limit could cut; take eval=paper or eval=mini")
+        return self
+
 
 class LoggerConfig(Section):
     kind: Literal["wandb", "tensorboard", "csv"]
