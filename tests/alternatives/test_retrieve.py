@@ -194,6 +194,16 @@ def test_replay_takes_what_it_needs_from_the_whole_list(tmp_path: Path, bag_of_w
     assert len(more.by_example["e000"]) == 5
 
 
+@pytest.mark.parametrize("letter", ["\x85", "\u2028", "\x1c"])
+def test_replay_reads_lines_that_hold_other_separators(tmp_path: Path, letter: str) -> None:
+    path = tmp_path / "lines.jsonl"
+    rows = [{"example_id": f"e00{n}", "alternatives": [f"Sort the{letter}list {n}."]} for n in range(2)]
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    examples = [example(0), example(1)]
+    run = make_alternatives(examples, examples, alternatives_config(k=1), replay(path), Store(tmp_path), tmp_path)
+    assert [own[0].instruction for own in run.by_example.values()] == ["Sort the list 0.", "Sort the list 1."]
+
+
 def test_replay_files_that_can_not_be_used(tmp_path: Path, bag_of_words: object) -> None:
     examples = [example(0), example(1)]
 

@@ -134,6 +134,26 @@ def test_broken_utf8_and_broken_json_cost_their_line_only(tmp_path: Path) -> Non
     assert check.kept == 2
 
 
+@pytest.mark.parametrize("suffix", ["jsonl", "json", "csv"])
+def test_no_letter_but_a_line_feed_ends_a_row(tmp_path: Path, suffix: str) -> None:
+    """A separator of paragraphs is honest text; a control character costs the row that it stands in, whole."""
+    letters = ["\u2028", "\u2029", "\x85", "\x1c", "\x1d", "\x1e", "\x0b", "\x0c"]
+    rows = [row(number, output=f"one{letter}two") for number, letter in enumerate(letters)]
+    lines = "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in rows)
+    for letter in letters:  # as many writers leave them, raw
+        lines = lines.replace(f"\\u{ord(letter):04x}", letter)
+    if suffix == "csv":
+        lines = "instruction,input,output\n"
+        lines += "".join(f"{entry['instruction']},,{entry['output']}\n" for entry in rows)
+    path = tmp_path / f"rows.{suffix}"
+    path.write_bytes(lines.encode())
+    dataset = load_examples(config(path, on_bad_row="skip"))
+    assert [example.output for example in dataset.examples] == ["one\u2028two", "one\u2029two"]
+    assert [(aside.where, aside.reason) for aside in dataset.check.set_aside_rows] == [
+        (f"row {number} of rows.{suffix}", "control characters") for number in range(3, 9)
+    ]
+
+
 def test_honest_text_passes_unchanged(tmp_path: Path) -> None:
     texts = [
         "👩‍👩‍👧 family 🇮🇱",
