@@ -21,6 +21,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ def alpaca_rows() -> list[dict[str, str]]:
     if real.exists():
         return list(json.loads(real.read_text(encoding="utf-8")))
     starter = ROOT / "tss_lab" / "data" / "starter" / "starter.jsonl"
-    return [json.loads(line) for line in starter.read_text(encoding="utf-8").splitlines()]
+    return [json.loads(line) for line in starter.open(encoding="utf-8")]
 
 
 def quartile_rows(rows: Sequence[dict[str, str]]) -> list[dict[str, str]]:
@@ -100,7 +101,8 @@ def choice_pairs(tokenizer: Any, name: str, num: int) -> list[TokenPair]:
     folder = DATA / "benchmarks" / name
     if not folder.exists():
         folder = ROOT / "tss_lab" / "evaluation" / "mini" / name
-    items = [json.loads(line) for line in (folder / file).read_text(encoding="utf-8").splitlines()[:num]]
+    with (folder / file).open(encoding="utf-8") as stream:
+        items = [json.loads(line) for line in islice(stream, num)]
     start = PromptEncoder(tokenizer, get_template("plain"), None).bos_ids
     pairs = []
     for item in items:

@@ -137,7 +137,8 @@ def as_table(summary: list[dict[str, Any]]) -> str:
 
 def run_one(name: str, model: str, arguments: argparse.Namespace) -> dict[str, Any]:
     text = arguments.data.read_text(encoding="utf-8")
-    records = json.loads(text) if text.lstrip().startswith("[") else [json.loads(line) for line in text.splitlines()]
+    lines = text.split("\n")
+    records = json.loads(text) if text.lstrip().startswith("[") else [json.loads(line) for line in lines if line]
     examples = [
         Example(str(index), record["instruction"], record.get("input", ""), record["output"])
         for index, record in enumerate(records[: arguments.steps * arguments.batch])

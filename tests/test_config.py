@@ -104,6 +104,26 @@ def test_a_path_brings_no_licence_of_another_model(group):
     assert model().licence != "see the model's own page"
 
 
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [("some/My rows.v2.jsonl", "My rows.v2"), ("data/rows.CSV", "rows"), ("rows.d/", "rows.d"), ("org/name", "name")],
+)
+def test_own_data_are_called_by_their_own_name(path, name):
+    for dataset in ("jsonl", "chat"):
+        config = composed(f"dataset={dataset}", f"dataset.path='{path}'")
+        assert config.dataset.name == name
+        assert config.run_name.startswith(f"gemma3_270m_{name.replace(' ', '_')}-tss_pp-")
+    assert composed("dataset=jsonl", f"dataset.path='{path}'", "dataset.name=mine").dataset.name == "mine"
+    assert composed("dataset=alpaca", f"dataset.path='{path}'").dataset.name == "alpaca"
+
+
+@pytest.mark.parametrize("dataset", ["jsonl", "chat", "alpaca"])
+def test_a_category_can_be_mapped(dataset):
+    fields = composed(f"dataset={dataset}", "dataset.path=x", "dataset.fields.category=kind").dataset.fields
+    assert fields["category"] == "kind"
+    assert composed(f"dataset={dataset}", "dataset.path=x").dataset.fields["category"] == "category"
+
+
 WRONG = [
     (["rhoo=0.5"], "rhoo", "did you mean rho?"),
     (["sft.learnin_rate=1"], "sft.learnin_rate", "did you mean sft.learning_rate?"),
@@ -131,6 +151,9 @@ WRONG = [
     (["alternatives.k=0"], "alternatives.k=0", "greater than or equal to 1"),
     (["stages=[score]"], "stages.0=score", "'scores'"),
     (["method.weighting.clip=[3,1]"], "clip", "[smallest, largest]"),
+    (["dataset=jsonl"], "dataset.path is not given", "give a file, a directory, or a Hub id"),
+    (["dataset=jsonl", "dataset.path=x", "dataset.separator=ab"], "dataset.separator", "comma, semicolon, tab or pipe"),
+    (["eval=mini", "eval.mirror=x"], "eval=mini reads no eval.mirror", "take eval=paper"),
     (["dataset=jsonl", "dataset.path=no/such.jsonl"], "no/such.jsonl", ""),
     (["model.path=/no/such/model", "dataset=starter"], "/no/such/model", "directory"),
     (["rho=[", "dataset=starter"], "rho=[", ""),

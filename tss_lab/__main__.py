@@ -23,7 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 
 from tss_lab import __version__
-from tss_lab.config import STAGES, ModelConfig, RunConfig
+from tss_lab.config import STAGES, ModelConfig, RunConfig, data_name
 from tss_lab.errors import ConfigError, TssError
 from tss_lab.hints import several_values, unknown_choice, unknown_setting
 
@@ -54,6 +54,7 @@ def checked(composed: dict[str, Any], overrides: Sequence[str]) -> RunConfig:
     _follow_path(composed["generator"]["model"], "generator.model", given)
     if "generator.model.path" in given and "generator.name" not in given:
         composed["generator"]["name"] = composed["generator"]["model"]["name"]
+    composed["dataset"]["name"] = composed["dataset"].get("name") or data_name(composed["dataset"].get("path"))
     composed["experiment_name"] = (
         composed["experiment_name"] or f"{composed['model']['name']}_{composed['dataset']['name']}"
     )

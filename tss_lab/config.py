@@ -11,10 +11,13 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from tss_lab.errors import ConfigError
+
 Stage = Literal["dataset", "alternatives", "likelihoods", "scores", "selection", "sft", "evaluation", "report"]
 STAGES: tuple[Stage, ...] = (
     "dataset", "alternatives", "likelihoods", "scores", "selection", "sft", "evaluation", "report",
 )  # fmt: skip
+DATA_SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
 _HARD_SET = 4
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -24,6 +27,19 @@ BenchmarkNames = Annotated[
     AfterValidator(lambda names: list(dict.fromkeys(names))),
 ]
 Folder = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
+
+
+_SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "\\t": "\t", "pipe": "|"}
+
+
+def _one_character(separator: str) -> str:
+    character = _SEPARATORS.get(separator, separator)
+    if len(character) != 1 or character in '"\r\n':
+        raise ValueError("dataset.separator is one character, or comma, semicolon, tab or pipe")
+    return character
+
+
+Separator = Annotated[str, AfterValidator(_one_character)]
 
 
 class Section(BaseModel):
@@ -54,8 +70,22 @@ class Paths(Section):
     """Converted model weights and other downloads."""
 
 
+def data_name(path: str | None) -> str:
+    """What data that no config names are called: the file's or directory's name, or the last part of a Hub id.
+
+    Raises ConfigError without a path.
+    """
+    if path is None:
+        raise ConfigError("dataset.path is not given; give a file, a directory, or a Hub id")
+    place = Path(str(path)).expanduser()
+    if place.name in ("", ".."):
+        place = place.resolve()
+    return place.stem if place.suffix.lower() in DATA_SUFFIXES else place.name
+
+
 class DatasetConfig(Section):
     name: str
+    """What the data are called on pages and in a run's name; null: ``data_name(path)``."""
     reader: str
     """``records``, ``natural_instructions``, ``chat``, ``starter``, or the dotted path of a function."""
     path: str | None = None
@@ -65,7 +95,10 @@ class DatasetConfig(Section):
     subset: str | None = None
     split: str = "train"
     fields: dict[str, str | None] = Field(default_factory=dict)
-    """instruction, input, output, category -> the source's field names."""
+    """instruction, input, output, category -> the source's field names; null: not read. ``category`` is read where
+    the data have it."""
+    separator: Separator | None = None
+    """Between the columns of a CSV file: a character, or comma, semicolon, tab, pipe. None: found in the file."""
     limit: Count | None = None
     """At most so many examples, drawn by ``seed`` (stratified by category where ``stratify``)."""
     stratify: bool = False
@@ -82,6 +115,13 @@ class DatasetConfig(Section):
     """natural_instructions: at most so many instances a task."""
     english_only: bool = True
     """natural_instructions: only tasks whose output is English or whose category is Translation."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _own_name(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "name" in values and values["name"] is None:
+            return {**values, "name": data_name(values.get("path"))}
+        return values
 
 
 class WheelSource(Section):
@@ -335,6 +375,14 @@ class EvalConfig(Section):
     baseline: bool = True
     """Evaluate the untuned model too (zero-shot)."""
     held_out_sensitivity: bool = True
+
+    @model_validator(mode="after")
+    def _settings_of_benchmarks(self) -> EvalConfig:
+        if self.mirror is not None and self.name != "paper":
+            raise ValueError(f"eval={self.name} reads no eval.mirror; take eval=paper, or leave the mirror out")
+        if self.limit is not None and self.name == "none":
+            raise ValueError("eval=none has no benchmark that eval.limit could cut; take eval=paper or eval=mini")
+        return self
 
 
 class LoggerConfig(Section):

@@ -37,6 +37,15 @@ def test_nonsense_gives_nothing() -> None:
     assert lines_of("\n \n", one_line=True, finished=True) == []
 
 
+@pytest.mark.parametrize("letter", ["\x85", "\u2028", "\u2029", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e"])
+def test_a_reply_breaks_its_lines_at_line_feeds_and_nowhere_else(letter: str) -> None:
+    reply = f"1. Sort the{letter}list.\r\n2. Count{letter} it."
+    items = lines_of(reply, one_line=False, finished=True)
+    assert items == [f"Sort the{letter}list.", f"Count{letter} it."]
+    assert cleaned(*items).accepted == ["Sort the list.", "Count it."]
+    assert lines_of(f"Name{letter}it.\nmore", one_line=True, finished=True) == [f"Name{letter}it."]
+
+
 def test_a_last_line_that_was_cut_off_is_dropped() -> None:
     assert lines_of("1. Whole one.\n2. Cut in the mid", one_line=False, finished=False) == ["Whole one."]
     assert lines_of("1. Whole one.\n2. Whole too.", one_line=False, finished=False) == ["Whole one.", "Whole too."]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -81,8 +82,10 @@ def test_exact_search_in_blocks_is_a_matrix_product(monkeypatch: pytest.MonkeyPa
     assert np.allclose(similarity, np.sort(full, axis=1)[:, :-6:-1], atol=1e-5)
 
 
-def test_the_index_finds_nearly_all_that_exact_search_finds() -> None:
+@pytest.mark.parametrize("block_bytes", [256 << 20, 4 * 10 * 32 * 7], ids=["at once", "seven queries a block"])
+def test_the_index_finds_nearly_all_that_exact_search_finds(block_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("faiss")
+    monkeypatch.setattr("tss_lab.alternatives.retrieve._BLOCK_BYTES", block_bytes)
     random = np.random.default_rng(0)
     centres = random.normal(size=(40, 32))
     vectors = (centres[random.integers(0, 40, 4000)] + 0.3 * random.normal(size=(4000, 32))).astype(np.float32)
@@ -92,6 +95,24 @@ def test_the_index_finds_nearly_all_that_exact_search_finds() -> None:
     recall = np.mean([len(set(one) & set(other)) / 10 for one, other in zip(exact_place, place, strict=True)])
     assert recall > 0.9
     assert np.allclose(similarity, np.einsum("qd,qkd->qk", vectors[:100], vectors[place]), atol=1e-5)
+
+
+def test_the_index_gathers_a_block_of_candidates_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it holds beside the result is bound by the block, however many queries there are."""
+    pytest.importorskip("faiss")
+    random = np.random.default_rng(0)
+    vectors = random.normal(size=(3000, 32)).astype(np.float32)
+    search = _indexed(vectors)
+    block = 4 * 20 * 32 * 50  # bytes of the candidates of 50 queries
+    monkeypatch.setattr("tss_lab.alternatives.retrieve._BLOCK_BYTES", block)
+    tracemalloc.start()
+    try:
+        search(vectors, 20)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    result = 3000 * 20 * (4 + 8)
+    assert peak < result + 2 * block < 3000 * 20 * 32 * 4
 
 
 def test_without_the_index_library_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,6 +213,16 @@ def test_replay_takes_what_it_needs_from_the_whole_list(tmp_path: Path, bag_of_w
     more = run(5)
     assert {found.source for found in more.by_example["e000"]} == {"generated"}
     assert len(more.by_example["e000"]) == 5
+
+
+@pytest.mark.parametrize("letter", ["\x85", "\u2028", "\x1c"])
+def test_replay_reads_lines_that_hold_other_separators(tmp_path: Path, letter: str) -> None:
+    path = tmp_path / "lines.jsonl"
+    rows = [{"example_id": f"e00{n}", "alternatives": [f"Sort the{letter}list {n}."]} for n in range(2)]
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    examples = [example(0), example(1)]
+    run = make_alternatives(examples, examples, alternatives_config(k=1), replay(path), Store(tmp_path), tmp_path)
+    assert [own[0].instruction for own in run.by_example.values()] == ["Sort the list 0.", "Sort the list 1."]
 
 
 def test_replay_files_that_can_not_be_used(tmp_path: Path, bag_of_words: object) -> None:

@@ -8,9 +8,11 @@ import logging
 from collections import Counter
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import polars as pl
 import pytest
+from pydantic import ValidationError
 
 from tss_lab.config import DatasetConfig
 from tss_lab.data import load_examples
@@ -89,6 +91,90 @@ def test_a_mapping_that_names_a_field_which_is_not_there(tmp_path: Path, role: s
         load_examples(config(path, fields={**FIELDS, role: "outptu"}))
 
 
+def test_an_input_and_a_category_that_are_not_mapped_come_under_their_own_names(tmp_path: Path) -> None:
+    rows = [row(1, input="one", category="sum"), row(2, input="two", category=None)]
+    path = jsonl(tmp_path, rows)
+    for fields in ({}, {**FIELDS, "category": "category"}):
+        examples = load_examples(config(path, fields=fields)).examples
+        assert [(example.input, example.category) for example in examples] == [("one", "sum"), ("two", None)]
+    examples = load_examples(config(path, fields={"input": None, "category": None})).examples
+    assert [(example.input, example.category) for example in examples] == [("", None)] * 2
+    bare = jsonl(tmp_path, [{"instruction": "Say it.", "output": "it"}], "bare.jsonl")
+    for fields in ({}, {"category": "category"}):
+        assert load_examples(config(bare, fields=fields)).check.categories == {"none": 1}
+    with pytest.raises(DataError, match=r"no field 'input', which dataset.fields.input names"):
+        load_examples(config(bare, fields={"input": "input"}))
+
+
+@pytest.mark.parametrize(
+    ("name", "separator", "said"),
+    [("rows.csv", ",", ""), ("rows.csv", ";", "semicolons"), ("rows.csv", "\t", "tabs"), ("rows.csv", "|", "bars"),
+     ("rows.tsv", "\t", ""), ("rows.tsv", ";", "semicolons")],
+)  # fmt: skip
+def test_a_csv_is_read_by_the_separator_that_it_has(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch,
+    name: str, separator: str, said: str,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(logging.getLogger("tss_lab"), "propagate", True)  # the command line turns it off
+    caplog.set_level(logging.INFO, "tss_lab")
+    texts = ("one, two; three\tfour", 'say "five|six"\nseven')
+    rows = [row(number, input=texts[number % 2]) for number in range(8)]
+    with (tmp_path / name).open("w", newline="", encoding="utf-8-sig") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]), delimiter=separator)
+        writer.writeheader()
+        writer.writerows(rows)
+    found = load_examples(config(tmp_path / name))
+    assert [example.input for example in found.examples] == [entry["input"] for entry in rows]
+    lines = [record.getMessage() for record in caplog.records if "are separated by" in record.getMessage()]
+    assert lines == ([f"the columns of {name} are separated by {said}"] if said in ("tabs", "semicolons") else
+                     ["the columns of rows.csv are separated by vertical bars"] if said else [])  # fmt: skip
+    assert load_examples(config(tmp_path / name, separator=separator)).examples == found.examples
+
+
+def test_unquoted_text_and_a_bad_row_do_not_mislead_the_search_for_a_separator(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("instruction;output\nName it; yes, this, one.;a\nSay it.;b\nAsk it, please.;c\n")
+    check = load_examples(config(path, fields={}, on_bad_row="skip")).check
+    assert (check.kept, dict(check.set_aside)) == (2, {"wrong number of columns": 1})
+    path.write_text("instruction,output\nName; it.,a\nSay; it; now.,b,c\n")
+    assert load_examples(config(path, fields={}, on_bad_row="skip")).check.kept == 1
+
+
+def test_a_separator_that_is_given(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("instruction^output\nSay it.^it\n")
+    with pytest.raises(DataError, match=r"no field 'instruction'.*to one of instruction\^output"):
+        load_examples(config(path, fields={}))
+    assert load_examples(config(path, fields={}, separator="^")).examples[0].output == "it"
+    assert config(path, separator="tab").separator == config(path, separator="\\t").separator == "\t"
+    for wrong in ("", "ab", '"', "\n"):
+        with pytest.raises(ValidationError, match=r"is one character, or comma, semicolon, tab or pipe"):
+            config(path, separator=wrong)
+    with pytest.raises(ConfigError, match=r"for CSV and TSV files, and .*rows.jsonl is none; leave it out"):
+        load_examples(config(jsonl(tmp_path, [row(1)]), separator=";"))
+
+
+@pytest.mark.parametrize("name", ["messages", "conversations", "dialogue"])
+def test_conversations_are_led_to_their_reader(tmp_path: Path, name: str) -> None:
+    turns = [{"from": "human", "value": "Hello."}, {"from": "gpt", "value": "Hi."}]
+    path = jsonl(tmp_path, [{"id": 1, name: turns}])
+    with pytest.raises(DataError) as caught:
+        load_examples(config(path))
+    assert str(caught.value) == (
+        f"row 1 of rows.jsonl is a conversation (field '{name}'); read it with dataset=chat dataset.path={path}"
+    )
+
+
+def test_the_hub_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+    from huggingface_hub.errors import HTTPError
+
+    for error, said in ((HTTPError("no route\nto host"), "no route"), (ConnectionError(), "ConnectionError")):
+        monkeypatch.setattr(datasets, "load_dataset", Mock(side_effect=error))
+        with pytest.raises(DataError, match=rf"can't read data set org/name .*: {said}\); check the network"):
+            load_examples(config(None, hub_id="org/name"))
+
+
 BAD = {
     "empty instruction": row(1, instruction=" "),
     "empty output": row(1, output="\n"),
@@ -132,6 +218,26 @@ def test_broken_utf8_and_broken_json_cost_their_line_only(tmp_path: Path) -> Non
     check = load_examples(config(path, on_bad_row="skip")).check
     assert dict(check.set_aside) == {"broken Unicode": 1, "not valid JSON": 1, "wrong type": 1}
     assert check.kept == 2
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "json", "csv"])
+def test_no_letter_but_a_line_feed_ends_a_row(tmp_path: Path, suffix: str) -> None:
+    """A separator of paragraphs is honest text; a control character costs the row that it stands in, whole."""
+    letters = ["\u2028", "\u2029", "\x85", "\x1c", "\x1d", "\x1e", "\x0b", "\x0c"]
+    rows = [row(number, output=f"one{letter}two") for number, letter in enumerate(letters)]
+    lines = "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in rows)
+    for letter in letters:  # as many writers leave them, raw
+        lines = lines.replace(f"\\u{ord(letter):04x}", letter)
+    if suffix == "csv":
+        lines = "instruction,input,output\n"
+        lines += "".join(f"{entry['instruction']},,{entry['output']}\n" for entry in rows)
+    path = tmp_path / f"rows.{suffix}"
+    path.write_bytes(lines.encode())
+    dataset = load_examples(config(path, on_bad_row="skip"))
+    assert [example.output for example in dataset.examples] == ["one\u2028two", "one\u2029two"]
+    assert [(aside.where, aside.reason) for aside in dataset.check.set_aside_rows] == [
+        (f"row {number} of rows.{suffix}", "control characters") for number in range(3, 9)
+    ]
 
 
 def test_honest_text_passes_unchanged(tmp_path: Path) -> None:
@@ -231,7 +337,7 @@ def test_a_filter_that_matches_nothing_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"dataset.categories=\[foo\] leaves no .*categories are sum 2, product 1$"):
         load_examples(config(path, fields=fields, categories=["foo"]))
     with pytest.raises(DataError, match=r"carry no category; name the field with dataset.fields.category"):
-        load_examples(config(path, categories=["foo"]))
+        load_examples(config(path, fields={**FIELDS, "category": None}, categories=["foo"]))
 
 
 def test_what_settings_mean_nothing_is_said(
@@ -244,7 +350,7 @@ def test_what_settings_mean_nothing_is_said(
     assert not [record for record in caplog.records if record.levelname == "WARNING"]
     load_examples(config(path, fields=fields, categories=["SUM", "foo"]))
     assert "is of dataset.categories: foo" in caplog.text
-    load_examples(config(path, stratify=True))
+    load_examples(config(path, fields={**FIELDS, "category": None}, stratify=True))
     assert "dataset.stratify=true finds no category" in caplog.text
 
 

@@ -13,7 +13,7 @@ import yaml
 from tss_lab.config import DatasetConfig
 from tss_lab.data import load_examples
 from tss_lab.data.natural_instructions import _task_table
-from tss_lab.errors import DataError
+from tss_lab.errors import ConfigError, DataError
 
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared" / "data"
@@ -38,7 +38,8 @@ def of_yaml(name: str, **changes: Any) -> DatasetConfig:
 def test_every_yaml_is_a_complete_config(path: Path) -> None:
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     assert set(content) == set(DatasetConfig.model_fields)
-    assert DatasetConfig.model_validate(content).name == path.stem
+    given = {**content, "path": "some/where.jsonl"} if content["name"] is None else content
+    assert DatasetConfig.model_validate(given).name == (path.stem if content["name"] else "where")
 
 
 def test_both_forms_of_conversations(tmp_path: Path) -> None:
@@ -59,6 +60,24 @@ def test_both_forms_of_conversations(tmp_path: Path) -> None:
     assert long.input == "System: Be brief.\n\nUser: Hello.\n\nAssistant: Hi."
     (short,) = load_examples(of_yaml("chat", path=str(tmp_path / "sharegpt.json"))).examples
     assert (short.instruction, short.input, short.output) == ("Hello.", "", "Hi.")
+
+
+def test_conversations_have_categories_too(tmp_path: Path) -> None:
+    turns = [{"role": "user", "content": "Hello."}, {"role": "assistant", "content": "Hi."}]
+    path = tmp_path / "chat.jsonl"
+    path.write_text(json.dumps({"talk": turns, "category": "greeting", "topic": "hello"}))
+    fields = {"messages": "talk", "category": "category"}
+    (example,) = load_examples(of_yaml("chat", path=str(path), fields=fields)).examples
+    assert example.category == "greeting"
+    (example,) = load_examples(of_yaml("chat", path=str(path), fields={**fields, "category": "topic"})).examples
+    assert example.category == "hello"
+    with pytest.raises(DataError, match=r"no field 'topci', which dataset.fields.category names; did you mean 'topic'"):
+        load_examples(of_yaml("chat", path=str(path), fields={**fields, "category": "topci"}))
+    with pytest.raises(ConfigError, match=r"dataset.fields.output is not a role; map messages, category"):
+        load_examples(of_yaml("chat", path=str(path), fields={"output": "talk"}))
+    path.write_text(json.dumps({"instruction": "Say it.", "output": "it"}))
+    with pytest.raises(DataError, match=r"no list of messages \(instruction and output are read with dataset=jsonl\)"):
+        load_examples(of_yaml("chat", path=str(path)))
 
 
 @pytest.mark.parametrize(

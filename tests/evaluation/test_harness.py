@@ -129,6 +129,17 @@ def test_no_network_is_one_sentence(tiny_llama, tmp_path, monkeypatch):
         evaluated(tiny_llama, EvalConfig(name="paper", limit=1, benchmarks=["arc_challenge"]), tmp_path)
 
 
+def test_a_questions_own_line_separators_stay_in_it(tiny_llama, tmp_path):
+    path = tmp_path / "arc_challenge" / "test.jsonl"
+    path.parent.mkdir()
+    row = {"question": "One\x85two\u2028three?", "choices": {"text": ["a", "b"], "label": ["A", "B"]}, "answerKey": "B"}
+    path.write_text(json.dumps(row, ensure_ascii=False) + "\n", encoding="utf-8")
+    config = EvalConfig(name="paper", mirror=str(tmp_path), benchmarks=["arc_challenge"])
+    assert evaluated(tiny_llama, config, tmp_path / "out").total.n == 1
+    samples = pl.read_parquet(tmp_path / "out" / "samples.parquet")
+    assert samples["question"].to_list() == ["Question: One\x85two\u2028three?\nAnswer:"]
+
+
 @pytest.mark.shared_data
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the real benchmark samples are not beside the checkout")
 def test_a_mirror_of_the_real_items(tiny_llama, tmp_path):

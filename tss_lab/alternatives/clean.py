@@ -8,8 +8,9 @@ from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-CLEANING_VERSION = 3
+CLEANING_VERSION = 4
 _NUMBERED = re.compile(r"^\s*(?:\*\*)?\(?(\d{1,3})[.):](?:\*\*)?\s+(.*)$")
+_LINE_END = re.compile(r"\r\n|\n|\r")  # what models write; U+0085 and U+2028 stand inside a sentence
 _NO_WORD = re.compile(r"[\W_]+")
 _THOUGHT = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)
 _MARKS = "*_` \t"
@@ -29,7 +30,7 @@ def fold(text: str) -> str:
 def lines_of(text: str, *, one_line: bool, finished: bool) -> list[str]:
     """The items of a numbered list, or the one line asked for; without a last item that was cut off."""
     text = _THOUGHT.sub("", text)
-    lines = [line for line in text.splitlines() if line.strip()]
+    lines = [line for line in _LINE_END.split(text) if line.strip()]
     numbered = [match.group(2) for line in lines if (match := _NUMBERED.match(line))]
     items = lines[:1] if one_line else numbered
     cut_off = not finished and bool(items) and (len(lines) == 1 or not one_line)

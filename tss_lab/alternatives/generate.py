@@ -9,24 +9,15 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import polars as pl
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from tss_lab.alternatives.asking import Asking, Round, StoredReply
 from tss_lab.alternatives.generator import Generator, Reply
+from tss_lab.alternatives.progress import shown
 from tss_lab.errors import ArtifactError, GeneratorError
 from tss_lab.provenance import versions
 from tss_lab.store import Artifact, Store
@@ -109,51 +100,50 @@ def _ask_until_done(
     replies: dict[str, list[StoredReply]], artifact: Artifact,
 ) -> None:  # fmt: skip
     """Round by round, the examples that are furthest behind first, so that a resumed run repeats the same batches."""
-    with _progress(len(examples)) as (bar, task):
-        while True:
-            rounds = {
-                example.example_id: asking.next_round(example, replies[example.example_id], k) for example in examples
-            }
-            open_rounds = {name: found for name, found in rounds.items() if found is not None}
-            bar.update(task, completed=len(examples) - len(open_rounds))
-            if not open_rounds:
-                return
-            level = min(found.number for found in open_rounds.values())
-            asked = {name: found for name, found in open_rounds.items() if found.number == level}
-            num_replies = _ask_once(asked, k, generator, replies, artifact, lambda: bar.advance(task))
-            expected = sum(len(found.requests) for found in asked.values())
-            if num_replies < expected:
-                raise GeneratorError(
-                    f"the generator left {expected - num_replies} of {expected} requests without a reply; "
-                    "what it wrote is kept, run again to go on"
-                )
+    while True:
+        rounds = {
+            example.example_id: asking.next_round(example, replies[example.example_id], k) for example in examples
+        }
+        open_rounds = {name: found for name, found in rounds.items() if found is not None}
+        if not open_rounds:
+            return
+        level = min(found.number for found in open_rounds.values())
+        asked = {name: found for name, found in open_rounds.items() if found.number == level}
+        expected = sum(len(found.requests) for found in asked.values())
+        log.info(
+            "%d of %d examples have no %d alternatives yet; %s %d requests for %d of them",
+            len(open_rounds), len(examples), k, "asking again," if level else "asking,", expected, len(asked),
+        )  # fmt: skip
+        num_replies = _ask_once(asked, k, generator, replies, artifact)
+        if num_replies < expected:
+            raise GeneratorError(
+                f"the generator left {expected - num_replies} of {expected} requests without a reply; "
+                "what it wrote is kept, run again to go on"
+            )
 
 
 def _ask_once(
-    asked: dict[str, Round], k: int, generator: Generator, replies: dict[str, list[StoredReply]],
-    artifact: Artifact, example_done: Callable[[], None],
-) -> int:  # fmt: skip
+    asked: dict[str, Round], k: int, generator: Generator, replies: dict[str, list[StoredReply]], artifact: Artifact
+) -> int:
     """Sends the requests and stores the replies in shards as they come; returns how many came."""
     waiting: list[dict[str, Any]] = []
     written, last = 0, time.monotonic()
-    open_requests = {name: len(found.requests) for name, found in asked.items()}
     requests = [request for found in asked.values() for request in found.requests]
-    try:
-        for batch in generator.ask(requests):
-            for reply in batch:
-                name = reply.request.example.example_id
-                stored = _stored(reply, asked[name], k)
-                replies[name].append(stored)
-                waiting.append(_row(name, stored))
-                written += 1
-                open_requests[name] -= 1
-                if open_requests[name] == 0:
-                    example_done()
-            if time.monotonic() - last > _SECONDS_BETWEEN_SHARDS:
-                _append_replies(artifact, waiting)
-                last = time.monotonic()
-    finally:
-        _append_replies(artifact, waiting)
+    with shown(len(requests)) as came:
+        try:
+            for batch in generator.ask(requests):
+                for reply in batch:
+                    name = reply.request.example.example_id
+                    stored = _stored(reply, asked[name], k)
+                    replies[name].append(stored)
+                    waiting.append(_row(name, stored))
+                written += len(batch)
+                came(len(batch))
+                if time.monotonic() - last > _SECONDS_BETWEEN_SHARDS:
+                    _append_replies(artifact, waiting)
+                    last = time.monotonic()
+        finally:
+            _append_replies(artifact, waiting)
     return written
 
 
@@ -254,12 +244,3 @@ def _counts(
         "shortened_to_one_sentence": shortened,
         "inputs_cut": sum(asking.is_cut(example) for example in examples),
     }
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[tuple[Progress, TaskID]]:
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns, transient=True) as bar:
-        yield bar, bar.add_task("alternatives", total=total)

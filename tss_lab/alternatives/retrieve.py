@@ -167,8 +167,18 @@ def _indexed(vectors: Vectors) -> Search:
     index.nprobe = max(16, num_lists // 16)
 
     def search(queries: Vectors, depth: int) -> tuple[Vectors, npt.NDArray[np.int64]]:
-        _, place = index.search(queries, depth)
-        exact = np.einsum("qd,qkd->qk", queries, vectors[np.maximum(place, 0)])
-        return exact.astype(np.float32), place.astype(np.int64)
+        rows = max(1, _BLOCK_BYTES // (4 * depth * vectors.shape[1]))
+        similarity, place = np.empty((len(queries), depth), np.float32), np.empty((len(queries), depth), np.int64)
+        for start in range(0, len(queries), rows):
+            block = slice(start, start + rows)
+            place[block] = index.search(queries[block], depth)[1]
+            similarity[block] = _products(queries[block], vectors, place[block])
+        return similarity, place
 
     return search
+
+
+def _products(queries: Vectors, vectors: Vectors, place_QK: npt.NDArray[np.int64]) -> Vectors:
+    """Each query's products with its candidates: (Q, K). A place of −1 is none, and its product means nothing."""
+    products: Vectors = np.einsum("qd,qkd->qk", queries, vectors[np.maximum(place_QK, 0)])
+    return products

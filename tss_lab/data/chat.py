@@ -7,8 +7,10 @@ before that, a system message included, is the input, one turn a paragraph with 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from tss_lab.config import DatasetConfig
+from tss_lab.data.fields import CATEGORY, fields_of, require_fields
 from tss_lab.data.files import source_rows
 from tss_lab.data.rows import FilteredRows, RawRow, UnusableRow
 from tss_lab.errors import DataError
@@ -24,17 +26,17 @@ _SPEAKERS = {
 
 def read(config: DatasetConfig) -> Iterator[RawRow | UnusableRow | FilteredRows]:
     """Conversations as triples. ``dataset.fields.messages`` names the list where it has another name."""
-    name = config.fields.get("messages")
-    category = config.fields.get("category")
+    fields = fields_of(config, ("messages", CATEGORY))
+    name, category = fields["messages"], fields[CATEGORY]
+    there: set[str] = set()
     for where, row in source_rows(config):
         if isinstance(row, UnusableRow):
             yield row
             continue
+        there.update(row)
         name = name or next((known for known in _LISTS if known in row), None)
         if name is None or name not in row:
-            raise DataError(
-                f"{where} has no list of messages; set dataset.fields.messages to one of {', '.join(sorted(row))}"
-            )
+            raise DataError(_no_messages(where, row))
         turns = _turns(row[name])
         if isinstance(turns, str):
             yield UnusableRow(where, "not a conversation", turns)
@@ -47,6 +49,14 @@ def read(config: DatasetConfig) -> Iterator[RawRow | UnusableRow | FilteredRows]
             category=row.get(category) if category else None,
             extra={"num_turns": len(turns)},
         )
+    if there:
+        require_fields(fields, (CATEGORY,), there, config)
+
+
+def _no_messages(where: str, row: Mapping[str, Any]) -> str:
+    triple = " (instruction and output are read with dataset=jsonl)" if {"instruction", "output"} <= set(row) else ""
+    there = ", ".join(sorted(map(str, row)))
+    return f"{where} has no list of messages{triple}; set dataset.fields.messages to one of {there}"
 
 
 def _turns(messages: object) -> list[tuple[str, str]] | str:

@@ -6,21 +6,20 @@ become lone surrogates, which the row check finds and names.
 
 from __future__ import annotations
 
-import csv
 import json
 import re
-import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tss_lab.config import DatasetConfig
+from tss_lab.config import DATA_SUFFIXES, DatasetConfig
 from tss_lab.data.rows import UnusableRow
-from tss_lab.errors import DataError
+from tss_lab.data.separated import USUAL_SEPARATOR, separated_rows
+from tss_lab.errors import ConfigError, DataError
 
-SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
 _NOT_DATA = {"dataset_info.json", "dataset_infos.json", "state.json", "dataset_dict.json", "package.json"}
 _SPLITS = ("train", "test", "validation", "valid", "dev")
+_NOT_SEPARATED = "dataset.separator is for CSV and TSV files, and {} is none; leave it out"
 
 Located = tuple[str, "dict[str, Any] | UnusableRow"]
 
@@ -30,8 +29,10 @@ def source_rows(config: DatasetConfig) -> Iterator[Located]:
     local = local_path(config)
     if local is not None:
         for path in data_files(local, config.split):
-            yield from file_rows(path)
+            yield from file_rows(path, config.separator)
         return
+    if config.separator:
+        raise ConfigError(_NOT_SEPARATED.format(config.path or config.hub_id))
     yield from _hub_rows(config)
 
 
@@ -51,13 +52,14 @@ def local_path(config: DatasetConfig) -> Path | None:
     if config.path is None:
         if config.hub_id is None:
             raise DataError(
-                f"dataset={config.name} needs dataset.path: a file ({', '.join(SUFFIXES)}), a directory, or a Hub id"
+                f"dataset={config.name} needs dataset.path: a file ({', '.join(DATA_SUFFIXES)}), "
+                "a directory, or a Hub id"
             )
         return None
     path = Path(config.path).expanduser()
     if path.exists():
         return path
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", config.path) and path.suffix.lower() not in SUFFIXES:
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", config.path) and path.suffix.lower() not in DATA_SUFFIXES:
         return None
     raise DataError(f"dataset.path={config.path} is not there; check the path (it is read from {Path.cwd()})")
 
@@ -72,13 +74,13 @@ def data_files(path: Path, split: str) -> list[Path]:
     found = sorted(
         file
         for file in path.rglob("*")
-        if file.suffix.lower() in SUFFIXES
+        if file.suffix.lower() in DATA_SUFFIXES
         and file.name not in _NOT_DATA
         and not file.name.startswith(".")
         and file.is_file()
     )
     if not found:
-        raise DataError(f"dataset.path={path} holds no data file; put {', '.join(SUFFIXES)} files there")
+        raise DataError(f"dataset.path={path} holds no data file; put {', '.join(DATA_SUFFIXES)} files there")
     splits = {file: _split_of(file.relative_to(path)) for file in found}
     if not any(splits.values()):
         return found
@@ -94,14 +96,17 @@ def _split_of(relative: Path) -> str | None:
     return next((name for name in _SPLITS if name in words), None)
 
 
-def file_rows(path: Path) -> Iterator[Located]:
-    """(where, row) of one file; rows count from 1."""
-    readers = {".json": _json_rows, ".csv": _csv_rows, ".tsv": _csv_rows, ".parquet": _parquet_rows}
+def file_rows(path: Path, separator: str | None = None) -> Iterator[Located]:
+    """(where, row) of one file; rows count from 1. ``separator``: of a CSV's columns, found where it is None."""
     suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise DataError(f"{path} is not a kind of file that can be read; give one of {', '.join(SUFFIXES)}")
+    if suffix not in DATA_SUFFIXES:
+        raise DataError(f"{path} is not a kind of file that can be read; give one of {', '.join(DATA_SUFFIXES)}")
+    if separator and suffix not in USUAL_SEPARATOR:
+        raise ConfigError(_NOT_SEPARATED.format(path))
+    readers = {".json": _json_rows, ".parquet": _parquet_rows}
     try:
-        for number, row in enumerate(readers.get(suffix, _json_lines)(path), start=1):
+        rows = separated_rows(path, separator) if suffix in USUAL_SEPARATOR else readers.get(suffix, _json_lines)(path)
+        for number, row in enumerate(rows, start=1):
             yield f"row {number} of {path.name}", row
     except OSError as error:
         raise DataError(f"can't read {path}: {error.strerror or error}") from error
@@ -172,24 +177,6 @@ def _text(content: bytes) -> str:
     return content.removeprefix(b"\xef\xbb\xbf").decode("utf-8", errors="surrogateescape")
 
 
-def _csv_rows(path: Path) -> Iterator[dict[str, Any] | UnusableRow]:
-    csv.field_size_limit(sys.maxsize)
-    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
-        rows = csv.DictReader(stream, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
-        number = 0
-        try:
-            for number, row in enumerate(rows, start=1):
-                if None in row or None in row.values():
-                    detail = f"it has another number of columns than the header ({len(rows.fieldnames or [])})"
-                    yield UnusableRow(f"row {number} of {path.name}", "wrong number of columns", detail)
-                else:
-                    yield row
-        except csv.Error as error:
-            raise DataError(
-                f"row {number + 1} of {path} can't be parsed as CSV ({error}); mend it, or give JSON lines"
-            ) from error
-
-
 def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
     import pyarrow
     import pyarrow.parquet
@@ -204,21 +191,24 @@ def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
 
 def _hub_rows(config: DatasetConfig) -> Iterator[Located]:
     import datasets
-    import httpx
+    from huggingface_hub.errors import HTTPError
 
     name = config.path or config.hub_id
     try:
         rows = datasets.load_dataset(name, config.subset, split=config.split)
-    except (OSError, httpx.HTTPError) as error:
+    except (OSError, HTTPError) as error:
         raise DataError(
             f"can't read data set {name} from the Hugging Face hub ({type(error).__name__}: "
-            f"{str(error).splitlines()[0]}); "
+            f"{_first_line(error)}); "
             "check the network and the id, or set dataset.path to a copy on this machine"
         ) from error
     except ValueError as error:
         raise DataError(
-            f"data set {name} can't be loaded as asked: {str(error).splitlines()[0]}; "
-            "check dataset.subset and dataset.split"
+            f"data set {name} can't be loaded as asked: {_first_line(error)}; check dataset.subset and dataset.split"
         ) from error
     for number, row in enumerate(rows, start=1):
         yield f"row {number} of {name}", row
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -1,26 +1,25 @@
 """Reader ``records``: rows with fields, under whatever names, from files or the Hub.
 
-``dataset.fields`` says which field of the source is the instruction, the input, the output and the
-category. A field mapped to null is not read.
+``dataset.fields`` says which field of the source is the instruction, the input, the output and the category.
 """
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 
 from tss_lab.config import DatasetConfig
+from tss_lab.data.fields import OPTIONAL, conversation_field, fields_of, require_fields
 from tss_lab.data.files import source_rows
 from tss_lab.data.rows import FilteredRows, RawRow, UnusableRow
-from tss_lab.errors import ConfigError, DataError
+from tss_lab.errors import DataError
 
-_ROLES = ("instruction", "input", "output", "category")
-_OPTIONAL = ("input", "category")
+_REQUIRED = ("instruction", "output")
 
 
 def read(config: DatasetConfig) -> Iterator[RawRow | UnusableRow | FilteredRows]:
     """All rows through the field mapping. Raises DataError where a mapped field is nowhere in the source."""
-    mapping = _mapping(config)
+    fields = fields_of(config, ("instruction", "input", "output", "category"))
+    fields |= {role: fields[role] or role for role in _REQUIRED}
     there: set[str] = set()
     num_rows = 0
     for where, row in source_rows(config):
@@ -29,13 +28,18 @@ def read(config: DatasetConfig) -> Iterator[RawRow | UnusableRow | FilteredRows]
             continue
         num_rows += 1
         there.update(row)
-        if num_rows == 1:
-            _require(mapping, ("instruction", "output"), there, config)
-        absent = [mapping[role] for role in ("instruction", "output") if mapping[role] not in row]
+        absent = [fields[role] for role in _REQUIRED if fields[role] not in row]
+        if absent and num_rows == 1:
+            if name := conversation_field(row):
+                raise DataError(
+                    f"{where} is a conversation (field {name!r}); read it with dataset=chat "
+                    f"dataset.path={config.path or config.hub_id}"
+                )
+            require_fields(fields, _REQUIRED, there, config)
         if absent:
             yield UnusableRow(where, "missing field", f"it has no field {absent[0]!r}")
             continue
-        values = {role: row.get(name) if name else None for role, name in mapping.items()}
+        values = {role: row.get(name) if name else None for role, name in fields.items()}
         yield RawRow(
             where,
             instruction=values["instruction"],
@@ -44,28 +48,4 @@ def read(config: DatasetConfig) -> Iterator[RawRow | UnusableRow | FilteredRows]
             category=values["category"],
         )
     if num_rows:
-        _require(mapping, _OPTIONAL, there, config)
-
-
-def _mapping(config: DatasetConfig) -> dict[str, str | None]:
-    unknown = set(config.fields) - set(_ROLES)
-    if unknown:
-        raise ConfigError(f"dataset.fields.{sorted(unknown)[0]} is not a role; map {', '.join(_ROLES)}")
-    mapping = {role: config.fields.get(role) for role in _ROLES}
-    for role in ("instruction", "output"):
-        mapping[role] = mapping[role] or role
-    return mapping
-
-
-def _require(mapping: dict[str, str | None], roles: tuple[str, ...], there: set[str], config: DatasetConfig) -> None:
-    for role in roles:
-        name = mapping[role]
-        if name is None or name in there:
-            continue
-        near = difflib.get_close_matches(name, there, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        drop = f", or to null if there is none (dataset.fields.{role}=null)" if role in _OPTIONAL else ""
-        raise DataError(
-            f"{config.path or config.hub_id} has no field {name!r}, which dataset.fields.{role} names; {hint}"
-            f"set dataset.fields.{role} to one of {', '.join(sorted(map(str, there)))}{drop}"
-        )
+        require_fields(fields, OPTIONAL, there, config)

@@ -18,7 +18,7 @@ STARTER = Path(__file__).parent / "starter" / "starter.jsonl"
 
 def read(config: DatasetConfig) -> Iterator[RawRow | UnusableRow | FilteredRows]:
     """The starter corpus, or another file of its form at ``dataset.path``."""
-    for where, row in file_rows(Path(config.path).expanduser() if config.path else STARTER):
+    for where, row in file_rows(Path(config.path).expanduser() if config.path else STARTER, config.separator):
         if isinstance(row, UnusableRow):
             yield row
             continue

@@ -8,7 +8,6 @@ nothing shows them under its name alone.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,14 +18,29 @@ from tss_lab.errors import EvaluationError
 from tss_lab.store import file_sha256
 
 MINI_FOLDER = Path(__file__).parent / "mini"
+MMLU_SUBJECTS = (
+    "abstract_algebra", "anatomy", "astronomy", "business_ethics", "clinical_knowledge", "college_biology",
+    "college_chemistry", "college_computer_science", "college_mathematics", "college_medicine", "college_physics",
+    "computer_security", "conceptual_physics", "econometrics", "electrical_engineering", "elementary_mathematics",
+    "formal_logic", "global_facts", "high_school_biology", "high_school_chemistry", "high_school_computer_science",
+    "high_school_european_history", "high_school_geography", "high_school_government_and_politics",
+    "high_school_macroeconomics", "high_school_mathematics", "high_school_microeconomics", "high_school_physics",
+    "high_school_psychology", "high_school_statistics", "high_school_us_history", "high_school_world_history",
+    "human_aging", "human_sexuality", "international_law", "jurisprudence", "logical_fallacies", "machine_learning",
+    "management", "marketing", "medical_genetics", "miscellaneous", "moral_disputes", "moral_scenarios", "nutrition",
+    "philosophy", "prehistory", "professional_accounting", "professional_law", "professional_medicine",
+    "professional_psychology", "public_relations", "security_studies", "sociology", "us_foreign_policy", "virology",
+    "world_religions",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Benchmark:
     """One benchmark: its official lm-eval task, and its files in a mirror.
 
-    ``files`` maps lm-eval's split to a file below the mirror; ``{subject}`` stands for each folder of a
-    benchmark that has subjects. ``required`` are the fields that every row must have.
+    ``files`` maps lm-eval's split to a file below the mirror, the first one's rows being the items; ``{subject}``
+    stands for each of ``subjects``. ``required`` are the fields that every row must have. On the Hub the same
+    rows are the configuration ``hub_config`` (each subject's own, where there are subjects) of ``hub_id``.
     """
 
     name: str
@@ -35,6 +49,9 @@ class Benchmark:
     task_folder: str
     files: dict[str, str]
     required: tuple[str, ...]
+    hub_id: str
+    hub_config: str = "default"
+    subjects: tuple[str, ...] = ()
 
 
 BENCHMARKS: dict[str, Benchmark] = {
@@ -43,19 +60,22 @@ BENCHMARKS: dict[str, Benchmark] = {
         Benchmark(
             "arc_challenge", "ARC-Challenge", "arc_challenge", "arc",
             {"test": "arc_challenge/test.jsonl"}, ("question", "choices", "answerKey"),
+            "allenai/ai2_arc", "ARC-Challenge",
         ),
         Benchmark(
             "mmlu", "MMLU", "mmlu", "mmlu/default",
             {"test": "mmlu/{subject}/test.jsonl", "dev": "mmlu/{subject}/dev.jsonl"},
-            ("question", "choices", "answer"),
+            ("question", "choices", "answer"), "cais/mmlu", subjects=MMLU_SUBJECTS,
         ),
         Benchmark(
             "hellaswag", "HellaSwag", "hellaswag", "hellaswag",
             {"validation": "hellaswag/validation.jsonl"}, ("activity_label", "ctx_a", "ctx_b", "endings", "label"),
+            "Rowan/hellaswag",
         ),
         Benchmark(
             "truthfulqa_mc1", "TruthfulQA-MC1", "truthfulqa_mc1", "truthfulqa",
             {"validation": "truthfulqa_mc1/validation.jsonl"}, ("question", "mc1_targets"),
+            "truthfulqa/truthful_qa", "multiple_choice",
         ),
     )
 }  # fmt: skip
@@ -78,7 +98,7 @@ def total_name(config: EvalConfig) -> str:
 def result_label(config: EvalConfig) -> str:
     """One line that says what was evaluated: source and limit."""
     label = config.label or ("demonstration items" if config.name == "mini" else "the paper's benchmarks")
-    if config.mirror is not None and config.name != "mini":
+    if config.mirror is not None:
         label += ", items from a local mirror"
     if config.limit is not None:
         label += f", at most {config.limit} items a benchmark (a subject for MMLU)"
@@ -103,15 +123,15 @@ def local_folder(config: EvalConfig) -> Path | None:
 
 
 def local_files(folder: Path, name: str) -> dict[str, dict[str, Path]]:
-    """Task name -> split -> file, for one benchmark below ``folder``; every row is checked.
+    """Task name -> split -> file, for one benchmark below ``folder``; MMLU's subjects are those that have a folder.
 
-    Raises EvaluationError that names the file, and the row, that can't be used.
+    Raises EvaluationError that names the file or the folder that isn't there.
     """
     benchmark = BENCHMARKS[name]
-    if any("{subject}" in path for path in benchmark.files.values()):
-        subjects = sorted(path.name for path in (folder / name).glob("*") if path.is_dir())
+    if benchmark.subjects:
+        subjects = [subject for subject in benchmark.subjects if (folder / name / subject).is_dir()]
         if not subjects:
-            raise EvaluationError(f"{folder / name} holds no folder of a subject; {_without(name)}")
+            raise EvaluationError(f"{folder / name} holds no folder of a subject; {without(name)}")
         tasks = {f"{benchmark.task}_{subject}": subject for subject in subjects}
     else:
         tasks = {benchmark.task: ""}
@@ -119,29 +139,13 @@ def local_files(folder: Path, name: str) -> dict[str, dict[str, Path]]:
     for task, subject in tasks.items():
         found[task] = {split: folder / path.format(subject=subject) for split, path in benchmark.files.items()}
         for path in found[task].values():
-            _check_rows(path, benchmark)
+            if not path.is_file():
+                raise EvaluationError(f"{path} is missing; {without(name)}")
     return found
 
 
-def _check_rows(path: Path, benchmark: Benchmark) -> None:
-    if not path.is_file():
-        raise EvaluationError(f"{path} is missing; {_without(benchmark.name)}")
-    lines = path.read_text(encoding="utf-8").splitlines()
-    if not any(line.strip() for line in lines):
-        raise EvaluationError(f"{path} holds no items; {_without(benchmark.name)}")
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise EvaluationError(f"row {number} of {path} is not JSON ({error}); mend or remove it") from error
-        missing = [key for key in benchmark.required if not isinstance(row, dict) or row.get(key) is None]
-        if missing:
-            raise EvaluationError(f"row {number} of {path} lacks {', '.join(missing)}; mend or remove it")
-
-
-def _without(name: str) -> str:
+def without(name: str) -> str:
+    """The way around a benchmark that can't be had, as the second half of an error's sentence."""
     others = [other for other in BENCHMARKS if other != name]
     return f"complete it, or leave {name} out: eval.benchmarks=[{','.join(others)}]"
 

@@ -22,6 +22,7 @@ import polars as pl
 from tss_lab.config import EvalConfig
 from tss_lab.errors import EvaluationError
 from tss_lab.evaluation.benchmarks import BENCHMARKS, display_name, local_folder, result_label, task_group
+from tss_lab.evaluation.check import check_files
 from tss_lab.evaluation.results import accuracies, evaluation_key, find_result
 from tss_lab.runs.evaluations import write_evaluation
 from tss_lab.types import EvaluationResult
@@ -115,6 +116,8 @@ def _load_tasks(config: EvalConfig) -> Mapping[str, Any]:
     chosen = [BENCHMARKS[name] for name in config.benchmarks]
     folders = [str(official / benchmark.task_folder) for benchmark in chosen]
     items = local_folder(config)
+    if items is not None:
+        check_files(items, config)
     with tempfile.TemporaryDirectory(prefix="tss_lab-tasks-") as scratch, _without_bars():
         if items is None:
             names = [benchmark.task for benchmark in chosen]
