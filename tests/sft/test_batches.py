@@ -58,7 +58,27 @@ def test_length_of_a_training() -> None:
     assert num_steps(order, rows, make_sft(max_steps=7), 1.0) == 7
     assert num_steps(order, rows, make_sft(max_steps=None, max_target_tokens=139), 1.0) == 3
     assert num_steps(order, rows, make_sft(max_steps=None, max_target_tokens=140), 1.0) == 4
-    assert num_steps(order, rows, make_sft(max_steps=None, max_target_tokens=1), 0.01) == 1
+    assert num_steps(order, rows, make_sft(max_steps=None, max_target_tokens=1), 1.0) == 1
+
+
+@pytest.mark.parametrize(
+    ("length", "whole", "at_30_percent"),
+    [
+        ({"epochs": 2}, 10, 3),
+        ({"epochs": 0.5}, 2, 1),  # 2.5 steps, and 0.75
+        ({"max_steps": 100}, 100, 100),
+        ({"max_target_tokens": 139}, 3, 3),
+    ],
+)
+def test_only_a_length_in_epochs_is_cut_for_scope_full(
+    tiny_llama: Any, length: dict[str, float], whole: int, at_30_percent: int
+) -> None:
+    """A length in steps or tokens is every method's: a method that trains on all examples gets no less of it."""
+    encoder = PromptEncoder(tiny_llama[1], get_template("alpaca"), 1024)
+    examples = [Example(f"row-{i}", "List red", "", "0" * 9) for i in range(20)]  # 10 target tokens each
+    sft = make_sft(**{"max_steps": None, "batch_size": 4} | length)
+    steps = [plan_training(examples, np.ones(20), encoder, sft, 0, steps_fraction=part).steps for part in (1.0, 0.3)]
+    assert steps == [whole, at_30_percent]
 
 
 def test_plan_counts_what_the_training_sees(tiny_llama: Any) -> None:

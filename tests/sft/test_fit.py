@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from training import make_examples, make_sft, make_weights, train
+from training import SCRIPT, make_examples, make_sft, make_weights, train
 
 from tss_lab.config import TrainerConfig
 from tss_lab.errors import ConfigError, ModelError, TrainingError
@@ -23,13 +23,12 @@ from tss_lab.prompts import PromptEncoder, get_template
 from tss_lab.sft.heldout import held_out_nll
 from tss_lab.sft.module import WeightedTuning
 
-SCRIPT = Path(__file__).with_name("training.py")
 ROOT = SCRIPT.parents[2]
 
 
-def run(folder: Path, base: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, base: Path, **job: int) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(SCRIPT), str(folder), f"base={base}", *arguments]
+    command = [sys.executable, str(SCRIPT), json.dumps([{"folder": str(folder), "base": str(base), **job}])]
     return subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
@@ -70,15 +69,14 @@ def test_same_seed_same_bits(tmp_path: Path, tiny_llama_folder: Path) -> None:
 
 def test_kill_and_resume_gives_the_same_bits(tmp_path: Path, tiny_llama_folder: Path, unbroken: Path) -> None:
     """kill -9 in the middle of step 5, then half-way through writing a checkpoint, then to the end."""
-    assert run(tmp_path, tiny_llama_folder, "die_at=5").returncode == -9
-    folder = tmp_path / "auto"
-    assert [path.name for path in folder.glob("checkpoints/*")] == ["step-00000004.ckpt"]
-    assert run(tmp_path, tiny_llama_folder, "die_writing=6").returncode == -9
-    assert sorted(path.suffix for path in folder.glob("checkpoints/*")) == [".ckpt", ".tmp"]
+    assert run(tmp_path, tiny_llama_folder, die_at=5).returncode == -9
+    assert [path.name for path in tmp_path.glob("checkpoints/*")] == ["step-00000004.ckpt"]
+    assert run(tmp_path, tiny_llama_folder, die_writing=6).returncode == -9
+    assert sorted(path.suffix for path in tmp_path.glob("checkpoints/*")) == [".ckpt", ".tmp"]
     finished = run(tmp_path, tiny_llama_folder)
     assert finished.returncode == 0, finished.stderr
-    assert weights_of(folder) == weights_of(unbroken)
-    known, wanted = (json.loads((path / "training.json").read_text()) for path in (folder, unbroken))
+    assert weights_of(tmp_path) == weights_of(unbroken)
+    known, wanted = (json.loads((path / "training.json").read_text()) for path in (tmp_path, unbroken))
     assert known["curve"] == wanted["curve"]
     assert known["held_out"] == wanted["held_out"]
 

@@ -1,16 +1,21 @@
-"""Run as a script: one training of the tests in a process of its own (two devices, kills).
+"""Run as a script: trainings of the tests in a process of their own (two devices, kills).
 
-    python training.py OUT base=FOLDER name=NAME key=value...
+    python training.py '[{"base": FOLDER, "folder": FOLDER, ...}, ...]'
 
-``strategy``, ``devices``: the trainer. ``lora=1``: adapters with dropout. ``die_at=STEP``: kill -9 in the
-middle of that step. ``die_writing=STEP``: kill -9 half-way through that step's checkpoint.
+Of each job ``sft`` and ``trainer`` are settings beside the tests' usual ones. ``die_at=STEP``: kill -9 in the
+middle of that step. ``die_writing=STEP``: kill -9 half-way through that step's checkpoint. ``stop_at=STEP``: the
+training is stopped by an error in that step, and then called again. ``kept_copies=1``: ``weight_copies_kept``. Under
+``trainer=fsdp`` no process but the first may read the model.
 """
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +28,7 @@ from tss_lab.prompts import PromptEncoder, get_template
 from tss_lab.types import Example
 
 torch.set_num_threads(1)  # the models here are so small that a second thread only costs
+SCRIPT = Path(__file__)
 WORDS = ("red", "green", "blue", "cat", "mat", "Rome", "capital", "Italy")
 
 
@@ -78,55 +84,120 @@ def train(base: Path, folder: Path, sft: SftConfig, trainer: TrainerConfig | Non
     )
 
 
-def save_gradients(path: Path) -> None:
-    """Writes the gradient of the first step of the trainings that follow, gathered where it is sharded."""
+def full(tensor: Any) -> torch.Tensor:
+    return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor.detach().clone()
+
+
+@contextlib.contextmanager
+def saving_gradients(path: Path) -> Iterator[None]:
+    """Writes the gradient of the first step to ``path``, gathered where it is sharded; of trained parameters only."""
     from tss_lab.sft.module import WeightedTuning
 
-    inner = getattr(WeightedTuning._clipped_norm, "inner", WeightedTuning._clipped_norm)
+    inner = WeightedTuning._clipped_norm
 
     def saving(self: WeightedTuning) -> float:
-        gradients = {}
-        for name, parameter in self.named_parameters():
-            gradient: Any = parameter.grad
-            gradients[name] = gradient.full_tensor() if hasattr(gradient, "full_tensor") else gradient.clone()
-        if self.trainer.is_global_zero and not self.curve:
-            torch.save(gradients, path)
+        if not self.curve:
+            known = {name: full(p.grad) for name, p in self.named_parameters() if p.grad is not None}
+            if self.trainer.is_global_zero:
+                torch.save(known, path)
         return inner(self)
 
-    saving.inner = inner  # type: ignore[attr-defined]
-    WeightedTuning._clipped_norm = saving  # type: ignore[method-assign]
+    with swapped(WeightedTuning, "_clipped_norm", saving):
+        yield
+
+
+@contextlib.contextmanager
+def at_step(step: int, what: Any) -> Iterator[None]:
+    """Calls ``what`` in the middle of step ``step``, its gradient made and not applied."""
+    from tss_lab.sft.module import WeightedTuning
+
+    inner = WeightedTuning._clipped_norm
+    with swapped(WeightedTuning, "_clipped_norm", lambda self: what() if len(self.curve) == step else inner(self)):
+        yield
+
+
+@contextlib.contextmanager
+def swapped(owner: Any, name: str, value: Any) -> Iterator[None]:
+    before = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, before)
+
+
+@contextlib.contextmanager
+def weight_copies_kept(path: Path) -> Iterator[None]:
+    """Writes the bytes of layer matrices that a forward pass keeps for its backward to ``path``."""
+    from tss_lab.sft.inputs import TargetModel
+
+    inner, figures = TargetModel.forward, []
+
+    def counting(self: TargetModel, *arguments: Any) -> Any:
+        shapes = [p.shape for name, p in self.named_parameters() if ".layers." in name and p.ndim == 2]
+        kept: dict[int, torch.UntypedStorage] = {}
+
+        def keep(tensor: torch.Tensor) -> torch.Tensor:
+            if tensor.shape in shapes or tensor.shape[::-1] in shapes:
+                kept[tensor.untyped_storage()._cdata] = tensor.untyped_storage()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            found = inner(self, *arguments)
+        # What FSDP gathered and gave back again has no bytes now.
+        figures.append({"bytes": sum(storage.nbytes() for storage in kept.values()), "seen": len(kept)})
+        return found
+
+    with swapped(TargetModel, "forward", counting):
+        yield
+    path.write_text(json.dumps(figures))
+
+
+def no_further_copy(*_: Any, **__: Any) -> None:
+    raise AssertionError("a process that isn't the first reads the model")
 
 
 def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def main(folder: Path, asked: dict[str, str]) -> None:
-    from tss_lab.sft import checkpoints
-    from tss_lab.sft.module import WeightedTuning
+def saving_that_dies_at(step: int) -> Any:
+    save = torch.save
 
-    if "die_at" in asked:
-        clipped = WeightedTuning._clipped_norm
-        WeightedTuning._clipped_norm = lambda self: die() if len(self.curve) == int(asked["die_at"]) else clipped(self)  # type: ignore
-    if "die_writing" in asked:
-        save = torch.save
+    def dying(content: Any, stream: Any) -> None:
+        if content["global_step"] == step:
+            stream.write(b"half of a checkpoint")
+            stream.flush()
+            die()
+        save(content, stream)
 
-        def dying(content: Any, stream: Any) -> None:
-            if content["global_step"] == int(asked["die_writing"]):
-                stream.write(b"half of a checkpoint")
-                stream.flush()
-                die()
-            save(content, stream)
+    return dying
 
-        checkpoints.torch.save = dying  # type: ignore[assignment]
-    lora = {"rank": 4, "dropout": 0.2} if "lora" in asked else None
-    sizes = {name: int(asked[name]) for name in ("max_steps", "tokens_per_pack") if name in asked}
-    for strategy in asked.get("strategy", "auto").split(","):
-        if strategy != "auto":
-            save_gradients(folder / f"{strategy}.pt")
-        trainer = TrainerConfig(accelerator="cpu", devices=int(asked.get("devices", 1)), strategy=strategy)
-        train(Path(asked["base"]), folder / strategy, make_sft(lora=lora, **sizes), trainer)
+
+def run_job(job: dict[str, Any]) -> None:
+    from tss_lab.errors import TrainingError
+    from tss_lab.sft import checkpoints, fit
+
+    folder = Path(job["folder"])
+    folder.mkdir(parents=True, exist_ok=True)
+    sft, trainer = make_sft(**job.get("sft", {})), TrainerConfig(**({"accelerator": "cpu"} | job.get("trainer", {})))
+    with contextlib.ExitStack() as patched:
+        if trainer.strategy == "fsdp" and os.environ.get("RANK", "0") != "0":
+            patched.enter_context(swapped(fit, "load_model", no_further_copy))
+        if "kept_copies" in job:
+            patched.enter_context(weight_copies_kept(folder / f"kept-{os.environ.get('RANK', '0')}.json"))
+        patched.enter_context(saving_gradients(folder / "gradient.pt"))
+        if "die_at" in job:
+            patched.enter_context(at_step(job["die_at"], die))
+        if "die_writing" in job:
+            patched.enter_context(swapped(checkpoints.torch, "save", saving_that_dies_at(job["die_writing"])))
+        if "stop_at" in job:
+            with at_step(job["stop_at"], lambda: np.nan), contextlib.suppress(TrainingError):
+                train(Path(job["base"]), folder, sft, trainer)
+            assert not (folder / "model").exists()
+        train(Path(job["base"]), folder, sft, trainer)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), dict(argument.split("=", 1) for argument in sys.argv[2:]))
+    for asked in json.loads(sys.argv[1]):
+        run_job(asked)

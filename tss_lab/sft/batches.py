@@ -40,21 +40,21 @@ class BatchOrder:
 def num_steps(order: BatchOrder, rows: Sequence[TrainingRow], config: SftConfig, steps_fraction: float) -> int:
     """Optimiser steps of a training, at least one.
 
-    ``max_target_tokens`` stops before the batch that would overshoot it. ``steps_fraction`` cuts the
-    training to this share of its steps (``scope: full`` at ρ < 1).
+    ``max_target_tokens`` stops before the batch that would overshoot it. ``steps_fraction`` is the share of
+    the epochs' steps that is made (``scope: full`` at ρ < 1); a length in steps or tokens is the same for
+    all methods already, and stays.
     """
     if config.max_steps is not None:
-        steps = config.max_steps
-    elif config.epochs is not None:
-        steps = round(config.epochs * order.steps_per_epoch)
-    else:
-        assert config.max_target_tokens is not None
-        steps, tokens = 0, 0
-        while (
-            tokens := tokens + sum(rows[row].num_targets for row in order.rows_of_step(steps))
-        ) <= config.max_target_tokens:
-            steps += 1
-    return max(1, round(steps_fraction * max(1, steps)))
+        return config.max_steps
+    if config.epochs is not None:
+        return max(1, round(steps_fraction * config.epochs * order.steps_per_epoch))
+    assert config.max_target_tokens is not None
+    steps, tokens = 0, 0
+    while (
+        tokens := tokens + sum(rows[row].num_targets for row in order.rows_of_step(steps))
+    ) <= config.max_target_tokens:
+        steps += 1
+    return max(1, steps)
 
 
 def flat_packs(lengths: Sequence[int], tokens_per_pack: int, world_size: int) -> list[Pack]:

@@ -28,7 +28,8 @@ def weighted_nll(
 ) -> tuple[Tensor, Tensor]:
     """``Σ coefficient·nll`` (scalar, differentiable) and each target's nll (R,) without gradient; float32.
 
-    Under autocast the products run in its type, the sums over the vocabulary always in float32.
+    Under autocast the products run in its type, else in the head's; the sums over the vocabulary, and the head's
+    gradient over the chunks, always in float32.
     ``add_to_VD`` takes the head's gradient at once, where autograd would hold a tensor of the
     vocabulary's size until the whole model's backward is done; the loss must not be scaled then.
     A head with a bias or a cap goes through ``engine.head.target_nll``, and leaves ``add_to_VD`` alone.
@@ -110,10 +111,10 @@ class _WeightedNll(torch.autograd.Function):
                 if grad_hidden is not None:
                     grad_hidden[part] = (odds @ weight) * scale
                 if wants_weight:
-                    grad_weight = _added_product(grad_weight, odds.T, (hidden[part] * scale).to(kind), weight_VD.dtype)
+                    grad_weight = _added_product(grad_weight, odds.T, (hidden[part] * scale).to(kind))
             loss = torch.dot(nll_R, coefficient_R)
         # Not through save_for_backward, whose second reference would make autograd copy the gradient.
-        returned = grad_weight if add_to_VD is None else None
+        returned = grad_weight.to(weight_VD.dtype) if grad_weight is not None and add_to_VD is None else None
         ctx.gradients = (None if grad_hidden is None else grad_hidden.to(hidden_RD.dtype), returned)
         ctx.added = add_to_VD is not None
         ctx.mark_non_differentiable(nll_R)
@@ -137,9 +138,10 @@ def _even_chunk(length: int, at_most: int) -> int:
     return -(-length // chunks)
 
 
-def _added_product(total: Tensor | None, left: Tensor, right: Tensor, dtype: torch.dtype) -> Tensor:
+def _added_product(total: Tensor | None, left: Tensor, right: Tensor) -> Tensor:
+    """A sum over chunks in float32, whatever the products' type."""
     if total is None:
-        return (left @ right).to(dtype)
-    if left.dtype == dtype:
+        return (left @ right).float()
+    if left.dtype == total.dtype:
         return total.addmm_(left, right)
     return total.add_(left @ right)

@@ -7,8 +7,9 @@ import hashlib
 import logging
 import sys
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from tss_lab.sft.inputs import TargetModel, attention_for
 from tss_lab.sft.module import WeightedTuning
 from tss_lab.sft.plan import TrainingPlan, plan_training
 from tss_lab.sft.rows import encode_rows
+from tss_lab.sft.sharding import prepared_outline, share_out
 from tss_lab.types import Example, FloatArray, SetAside
 
 log = logging.getLogger(__name__)
@@ -102,17 +104,18 @@ def fine_tune(
         raise ArtifactError(f"{folder} holds no finished training of these settings; add sft to stages")
     with _quiet_lightning():
         lightning = make_trainer(trainer, plan.steps, sft, folder, loggers)
-    model = prepare_model(load_model(local_model.folder), sft, seed)
-    counts = parameter_counts(model)
+    model, hand_out = _model_on_devices(lightning, local_model, sft, trainer, seed)
+    counts = parameter_counts(model.model)
     if lightning.is_global_zero:
         log.info("%s", plan.sentence(plan.flops(counts["body"], counts["head"])))
         checkpoints.write_record(folder, identity, complete=False, result={})
     held_out_rows = encode_rows(held_out, np.ones(len(held_out)), encoder, sft.max_length)[0] if held_out else []
-    module = WeightedTuning(TargetModel(model, sft), plan, held_out_rows, sft, seed)
+    module = WeightedTuning(model, plan, held_out_rows, sft, seed, hand_out)
+    del hand_out  # the module lets it go once it is done, and with it a whole model
     checkpoint = checkpoints.newest_checkpoint(folder)
     if checkpoint:
         log.info("going on from %s", checkpoint.name)
-    with _quiet_lightning(), attention_for(model, sft):
+    with _quiet_lightning(), attention_for(model.model, sft):
         lightning.fit(module, ckpt_path=None if checkpoint is None else str(checkpoint), weights_only=True)
     if len(module.curve) != plan.steps:
         raise TrainingError(
@@ -150,7 +153,8 @@ def make_trainer(
         devices=config.devices,
         num_nodes=config.num_nodes,
         strategy=_strategy(config),
-        precision=config.precision,
+        # Shards have their own policy (sft.sharding): autocast would keep a copy of every weight besides.
+        precision="32-true" if config.strategy == "fsdp" else config.precision,
         deterministic=config.deterministic,
         max_steps=steps,
         max_epochs=-1,
@@ -187,6 +191,21 @@ def _strategy(config: TrainerConfig) -> Any:
     if config.strategy == "ddp" or several:
         return DDPStrategy(gradient_as_bucket_view=True)
     return "auto"
+
+
+def _model_on_devices(
+    lightning: pl.Trainer, base: LocalModel, sft: SftConfig, trainer: TrainerConfig, seed: int
+) -> tuple[TargetModel, Callable[[ModelParallelStrategy], None] | None]:
+    """The model to train; under ``trainer=fsdp`` an outline, and what fills it once the devices have met."""
+    sharded = isinstance(lightning.strategy, ModelParallelStrategy)
+    whole = None
+    if lightning.is_global_zero or not sharded:
+        whole = TargetModel(prepare_model(load_model(base.folder), sft, seed), sft)
+    if not sharded:
+        assert whole is not None
+        return whole, None
+    outline = TargetModel(prepared_outline(base.folder, sft, seed), sft)
+    return outline, partial(share_out, target=outline, whole=whole, mixed=trainer.precision == "bf16-mixed")
 
 
 def _whole_model(lightning: pl.Trainer, module: WeightedTuning, base: LocalModel, sft: SftConfig, seed: int) -> Any:

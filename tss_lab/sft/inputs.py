@@ -129,6 +129,7 @@ class TargetModel(nn.Module):
         self.model = model
         self.cross_entropy = config.cross_entropy
         self.memory_bytes = config.logits_memory_mb << 20
+        self.train(model.training)  # so that whoever asks and puts it back doesn't turn the model's dropout on
 
     def forward(self, pack: PackInput, coefficient_B: Tensor) -> tuple[Tensor, Tensor]:
         """``Σ coefficient·nll`` over the pack's target tokens, and each one's nll (R,) without gradient."""

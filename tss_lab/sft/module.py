@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -21,7 +21,6 @@ from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from tss_lab.config import SftConfig
-from tss_lab.engine.forward import decoder_of
 from tss_lab.errors import TrainingError
 from tss_lab.sft.batches import packs_of_rank
 from tss_lab.sft.heldout import HeldOutLoss, add_sums, row_losses
@@ -35,8 +34,9 @@ from tss_lab.sft.rows import TrainingRow
 class WeightedTuning(pl.LightningModule):
     """Trains a ``TargetModel`` by a plan.
 
-    ``curve`` has an entry an optimiser step (loss before the step, in nats); ``held_out`` one each time
-    the held-out loss was taken, the first at step 0.
+    ``share_out`` gives the devices their shards once they have met (``trainer=fsdp``). ``curve`` has an entry an
+    optimiser step (loss before the step, in nats); ``held_out`` one each time the held-out loss was taken, the
+    first at step 0.
     """
 
     def __init__(
@@ -46,11 +46,13 @@ class WeightedTuning(pl.LightningModule):
         held_out: Sequence[TrainingRow],
         config: SftConfig,
         seed: int,
+        share_out: Callable[[ModelParallelStrategy], None] | None = None,
     ):
         super().__init__()
         self.automatic_optimization = False
         self.target_model = target_model
         self.plan, self.config, self.seed = plan, config, seed
+        self._share_out = share_out
         self.held_out_rows = list(held_out)
         self.curve: list[dict[str, float]] = []
         self.held_out: list[dict[str, float]] = []
@@ -68,15 +70,10 @@ class WeightedTuning(pl.LightningModule):
         return self.seconds_before + time.perf_counter() - self.started
 
     def configure_model(self) -> None:
-        """Shards layer by layer under ``trainer=fsdp``; whole elsewhere."""
-        if not isinstance(self.trainer.strategy, ModelParallelStrategy) or self.is_sharded:
-            return
-        from torch.distributed.fsdp import fully_shard
-
-        mesh = self.trainer.strategy.device_mesh["data_parallel"]
-        for layer in decoder_of(self.target_model.model).layers:
-            fully_shard(layer, mesh=mesh)
-        fully_shard(self.target_model, mesh=mesh)
+        """Called once all devices have met."""
+        if self._share_out:
+            self._share_out(self.trainer.strategy)  # type: ignore[arg-type]
+            self._share_out = None  # and with it the first device's whole model
 
     @property
     def is_sharded(self) -> bool:

@@ -93,7 +93,8 @@ def plan_training(
 
     Args:
         weight_N: one weight an example; divided by their mean here, so any scale will do.
-        steps_fraction: share of the steps that are made (``scope: full`` trains on all examples for ρ of them).
+        steps_fraction: share of the epochs' steps that is made (``scope: full`` trains on all examples for ρ of
+            them); a training of ``max_steps`` or ``max_target_tokens`` has its length already.
         clipped_share: share of the weights that stood at a bound, for the warning and the record.
 
     Raises TrainingError on unusable weights or when no example is left.
