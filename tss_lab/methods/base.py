@@ -7,7 +7,10 @@ dotted path; the yaml's other keys are the class's own fields. It may live outsi
 from __future__ import annotations
 
 import importlib
-from typing import Protocol, runtime_checkable
+import inspect
+from typing import Any, Protocol, get_type_hints, runtime_checkable
+
+from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
 from tss_lab.config import MethodConfig
 from tss_lab.errors import ConfigError
@@ -42,7 +45,7 @@ def build_method(config: MethodConfig) -> Method:
             f"method.target={config.target} can't be imported ({error}); give the dotted path of a class"
         ) from error
     try:
-        method = cls(**config.params)
+        method = cls(**_checked_parameters(cls, config))
     except (TypeError, ValueError) as error:
         raise ConfigError(f"method={config.name}: {error}") from error
     if not isinstance(method, Method):
@@ -50,3 +53,36 @@ def build_method(config: MethodConfig) -> Method:
             f"method.target={config.target} lacks needs, score() or preference(); see tss_lab/methods/base.py"
         )
     return method
+
+
+def _checked_parameters(cls: type[Any], config: MethodConfig) -> dict[str, Any]:
+    """The method's own settings, as the annotations of the class's constructor want them.
+
+    What isn't annotated, or by a type that only the class understands, is left to the class. Raises
+    ConfigError that names the first setting that the constructor doesn't take, or whose value isn't of its type.
+    """
+    taken = inspect.signature(cls).parameters
+    open_to_all = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in taken.values())
+    unknown = [name for name in config.params if name not in taken]
+    if unknown and not open_to_all:
+        raise ConfigError(
+            f"method.{unknown[0]} is not a setting of {config.target}, which takes {', '.join(taken) or 'none'}; "
+            f"take it out of the yaml of method={config.name}"
+        )
+    try:
+        annotations = get_type_hints(cls.__init__)
+    except NameError:  # names that are imported for a type checker alone
+        annotations = {}
+    return {name: _of_type(name, value, annotations.get(name, Any)) for name, value in config.params.items()}
+
+
+def _of_type(name: str, value: Any, wanted: Any) -> Any:
+    try:
+        adapter = TypeAdapter(wanted, config=ConfigDict(arbitrary_types_allowed=True))
+    except PydanticUserError:
+        return value
+    try:
+        return adapter.validate_python(value)
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"]
+        raise ConfigError(f"method.{name}={value} can't be used: {reason[0].lower()}{reason[1:]}") from error
