@@ -405,7 +405,7 @@ class RunConfig(Section):
     seed: Annotated[int, Field(ge=0)]
     stages: list[Stage]
     overwrite: bool = False
-    """Whether a folder of this name that holds another run is emptied first."""
+    """A folder of this name that holds another run is emptied first; without it that is refused."""
     paths: Paths
     dataset: DatasetConfig
     model: ModelConfig
@@ -432,6 +432,25 @@ class RunConfig(Section):
         method = values.get("method") if isinstance(values, dict) else None
         if isinstance(method, dict) and method.get("m", 0) is None:
             alternatives = values.get("alternatives") or {}
-            all_of_them = alternatives.get("k") if alternatives.get("kind") == "generated" else None
-            return {**values, "method": {**method, "m": all_of_them or _HARD_SET}}
+            kind, k = alternatives.get("kind"), alternatives.get("k")
+            there_are = _most_alternatives(kind, k) if isinstance(k, int) else _HARD_SET
+            hard = there_are if kind == "generated" else min(_HARD_SET, there_are)
+            return {**values, "method": {**method, "m": hard}}
         return values
+
+    @model_validator(mode="after")
+    def _room_for_the_hard_set(self) -> RunConfig:
+        """Above what C(X) can hold, every m is the same score; a sweep over it would show differences of none."""
+        m, of_ours = self.method.params.get("m"), self.method.target.startswith("tss_lab.")
+        kind, k = self.alternatives.kind, self.alternatives.k
+        if of_ours and isinstance(m, int) and m > _most_alternatives(kind, k):
+            raise ValueError(
+                f"method.m={m}, but alternatives={kind} with alternatives.k={k} gives an example at most "
+                f"{_most_alternatives(kind, k)} alternatives; lower method.m or raise alternatives.k"
+            )
+        return self
+
+
+def _most_alternatives(kind: str | None, k: int) -> int:
+    """Alternatives that an example can have: K, and under ``mixed`` K of each kind."""
+    return 2 * k if kind == "mixed" else k

@@ -1,4 +1,4 @@
-"""What a selection method and a chooser are, and how one is found.
+"""What a selection method and a chooser are, and what they may look at.
 
 A method gives every example a score; a chooser turns the preferences into a set. Each is one file with a class
 and one yaml (``conf/method``, ``conf/choose``) whose ``target`` is the class's dotted path; the yaml's other keys
@@ -7,7 +7,6 @@ are the class's own fields. Both may live outside this package.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,8 +15,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from tss_lab.config import ChooseConfig, MethodConfig
-from tss_lab.errors import ConfigError, DataError
+from tss_lab.errors import DataError
 from tss_lab.types import BoolArray, Example, FloatArray, IntArray, Likelihoods, PromptKind
 
 
@@ -123,34 +121,3 @@ class Chooser(Protocol):
     def choose(self, preference_N: FloatArray, evidence: Evidence, budget: Budget, seed: int) -> BoolArray:
         """Which examples are kept: (N,), at least one, within the budget."""
         ...
-
-
-def build_method(config: MethodConfig) -> Method:
-    """The method object of a config. Raises ConfigError for an unknown class or a wrong parameter."""
-    built = _build(config.target, config.params, f"method={config.name}", "method.target")
-    if not isinstance(built, Method) or not isinstance(built.needs, Needs):
-        raise ConfigError(
-            f"method.target={config.target} lacks needs (a Needs), score() or preference(); see tss_lab/methods/base.py"
-        )
-    return built
-
-
-def build_chooser(config: ChooseConfig) -> Chooser:
-    """The chooser object of a config. Raises ConfigError for an unknown class or a wrong parameter."""
-    built = _build(config.target, config.params, f"choose={config.name}", "choose.target")
-    if not isinstance(built, Chooser):
-        raise ConfigError(f"choose.target={config.target} lacks choose(); see tss_lab/methods/base.py")
-    return built
-
-
-def _build(target: str, params: dict[str, Any], what: str, setting: str) -> object:
-    module_name, _, class_name = target.rpartition(".")
-    try:
-        cls = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"{setting}={target} can't be imported ({error}); give the dotted path of a class") from error
-    try:
-        built: object = cls(**params)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"{what}: {error}") from error
-    return built

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from tss_lab.config import ScoringConfig, TrainerConfig
-from tss_lab.statistics import spearman
 from tss_lab.errors import ArtifactError
 from tss_lab.models import LocalModel
 from tss_lab.models.devices import accelerator, check_devices, num_processes
 from tss_lab.prompts import PromptEncoder
 from tss_lab.provenance import global_rank, versions
-from tss_lab.scoring.plan import Plan
 from tss_lab.runs.likelihoods import COLUMNS, labelled
+from tss_lab.scoring.plan import Plan
+from tss_lab.statistics import spearman
 from tss_lab.store import Artifact, Store
 from tss_lab.types import TokenPair
 

@@ -11,8 +11,8 @@ import pytorch_lightning
 from pytorch_lightning.callbacks import BasePredictionWriter
 
 from tss_lab.errors import ModelError
-from tss_lab.scoring.module import Scored, ScoringModule
 from tss_lab.runs.likelihoods import stored_rows
+from tss_lab.scoring.module import Scored, ScoringModule
 from tss_lab.store import Artifact
 from tss_lab.types import TokenPair
 

@@ -113,7 +113,7 @@ def fine_tune(
     held_out_rows = encode_rows(held_out, np.ones(len(held_out)), encoder, sft.max_length)[0] if held_out else []
     sample = None
     if lightning.is_global_zero and trainer.strategy != "fsdp":  # a shard can't generate
-        sample = sample_before(model, held_out, examples, encoder, lightning.strategy.root_device)
+        sample = sample_before(model.model, held_out, examples, encoder, lightning.strategy.root_device)
     module = WeightedTuning(model, plan, held_out_rows, sft, seed, hand_out)
     del hand_out  # the module lets it go once it is done, and with it a whole model
     checkpoint = checkpoints.newest_checkpoint(folder)
