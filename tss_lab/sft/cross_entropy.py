@@ -8,6 +8,7 @@ Axes: R target positions, D hidden size, V vocabulary.
 
 from __future__ import annotations
 
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import torch
@@ -48,19 +49,13 @@ def liger_weighted_nll(hidden_RD: Tensor, head: Head, target_R: Tensor, coeffici
     coefficients), or where the head has a form it doesn't know.
     """
     function = _liger_function()
-    if not hidden_RD.is_cuda:
-        raise ConfigError("sft.cross_entropy=liger needs a GPU; set sft.cross_entropy=chunked")
-    if head.multiplier != 1.0:
-        raise ConfigError(
-            "sft.cross_entropy=liger doesn't scale logits as this model asks; set sft.cross_entropy=chunked"
-        )
+    check_liger_fits(head, on_gpu=hidden_RD.is_cuda)
     nll_R = function(hidden_RD, head.weight_VD, target_R, bias=head.bias_V, softcap=head.softcap, reduction="none")
     return torch.dot(nll_R.float(), coefficient_R), nll_R.detach().float()
 
 
-def _liger_function() -> Any:
-    from importlib.metadata import PackageNotFoundError, version
-
+def check_liger() -> None:
+    """Raises ConfigError where Liger is absent or too old."""
     try:
         installed = version("liger-kernel")
     except PackageNotFoundError as error:
@@ -70,6 +65,20 @@ def _liger_function() -> Any:
         ) from error
     if tuple(int(part) for part in installed.split(".")[:3] if part.isdigit()) < (0, 8, 2):
         raise ConfigError(f"liger-kernel {installed} gives wrong gradients for weighted tokens; install 0.8.2 or newer")
+
+
+def check_liger_fits(head: Head, *, on_gpu: bool) -> None:
+    """Raises ConfigError without a GPU, and for a head that Liger doesn't know."""
+    if not on_gpu:
+        raise ConfigError("sft.cross_entropy=liger needs a GPU; set sft.cross_entropy=chunked")
+    if head.multiplier != 1.0:
+        raise ConfigError(
+            "sft.cross_entropy=liger doesn't scale logits as this model asks; set sft.cross_entropy=chunked"
+        )
+
+
+def _liger_function() -> Any:
+    check_liger()
     from liger_kernel.transformers.functional import liger_fused_linear_cross_entropy
 
     return liger_fused_linear_cross_entropy

@@ -21,17 +21,23 @@ from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from tss_lab.config import SftConfig
-from tss_lab.errors import TrainingError
+from tss_lab.errors import ModelError, TrainingError
 from tss_lab.sft.adapt import prepare_model
 
 log = logging.getLogger(__name__)
 
 
 def prepared_outline(folder: Path, sft: SftConfig, seed: int) -> Any:
-    """The model of ``folder`` as ``prepare_model`` makes it, its parameters without storage."""
-    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    with init_empty_weights(include_buffers=False):
-        outline = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    """The model of ``folder`` as ``prepare_model`` makes it, its parameters without storage.
+
+    Raises ModelError when the folder's config isn't a causal language model's, ConfigError as ``prepare_model``.
+    """
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        with init_empty_weights(include_buffers=False):
+            outline = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{folder / 'config.json'} doesn't describe a causal language model: {error}") from error
     outline.tie_weights()  # taking their storage made two of a tied one
     with init_empty_weights(include_buffers=False):
         return prepare_model(outline, sft, seed)
