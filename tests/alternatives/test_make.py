@@ -19,10 +19,11 @@ from tests.alternatives.conftest import ROOT, FakeGenerator, alternatives_config
 from tss_lab.alternatives import AlternativesRun, audit, make_alternatives
 from tss_lab.alternatives.asking import Asking
 from tss_lab.alternatives.clean import fold
+from tss_lab.alternatives.quality import tally
 from tss_lab.config import GeneratorConfig
 from tss_lab.errors import ConfigError, DataError, GeneratorError
 from tss_lab.store import Store
-from tss_lab.types import Example
+from tss_lab.types import Alternative, Example, SetAside
 
 EXAMPLES = [example(number) for number in range(12)]
 pytestmark = pytest.mark.usefixtures("bag_of_words")
@@ -230,7 +231,20 @@ def test_an_example_with_too_few_is_kept_or_set_aside(tmp_path: Path) -> None:
         tmp_path,
     )
     assert run.by_example["e099"]
-    assert all(aside.reason == "too few alternatives" for aside in run.set_aside)
+
+
+def test_who_gets_too_few_is_listed_with_the_reason(tmp_path: Path) -> None:
+    """Nothing usable is generated, and of the three instructions that may be retrieved most have one already."""
+    FakeGenerator.bad_share = 1.0
+    few = [*EXAMPLES[:4], example(98, EXAMPLES[0].instruction), example(99, EXAMPLES[0].instruction.upper())]
+    config = alternatives_config(k=3, on_too_few="set_aside", similarity_ceiling=1.0)
+    run = make_alternatives(few, few[:3], config, generator_config(), Store(tmp_path), tmp_path)
+    assert list(run.by_example) == ["e003"]
+    assert run.counts["set_aside"] == len(run.set_aside) == 5
+    assert run.set_aside[0] == SetAside(
+        "example e000", "too few alternatives", "2 of 3 alternatives could be generated or retrieved"
+    )
+    assert {aside.where for aside in run.set_aside} == {f"example {one.example_id}" for one in few} - {"example e003"}
 
 
 def test_unknown_kinds_of_generator(tmp_path: Path) -> None:
@@ -256,8 +270,6 @@ def test_beginnings_differ_within_an_example_and_between_examples() -> None:
 
 
 def test_the_audit_finds_what_is_wrong(tmp_path: Path) -> None:
-    from tss_lab.types import Alternative
-
     one = Example("a", "Name the capital of Peru.", "A letter from Lima.", "The capital of Peru is the city of Lima.")
     lines = [
         "name the capital of peru",
@@ -273,5 +285,33 @@ def test_the_audit_finds_what_is_wrong(tmp_path: Path) -> None:
     assert figures["leaks"] == ["peru is the city of lima"]
     assert figures["distinct_first_word_share"] == 0.75
     assert figures["words"]["50%"] == 4.0
+    assert (figures["own_instruction_copies"], figures["most_frequent"]) == (1, "name the capital of peru")
     # "Count the" is half of three words in common: cosine 2/3.
     assert 0 < figures["pair_similarity"] < 0.5
+
+
+def test_all_alternatives_are_counted_by_hand() -> None:
+    two = [example(1, "Sort the list."), example(2, "Name it."), example(3)]
+    texts = {
+        "e001": [("Count it all.", "generated", None), ("SORT the list", "generated", None),
+                 ("count it, all!", "retrieved", 0.5), ("Name it.", "retrieved", 0.25)],
+        "e002": [("Count it all.", "generated", None), ("Turn it over in one go.", "retrieved", 0.75)],
+    }  # fmt: skip
+    found = {
+        name: [Alternative(name, at, text, source, similarity) for at, (text, source, similarity) in enumerate(own)]
+        for name, own in texts.items()
+    }
+    assert tally(two, found) == {
+        "own_instruction_copies": 1,  # of e001; what is another example's instruction is none
+        "repeated_within_example": 1,
+        "distinct_share": pytest.approx(4 / 6),
+        "most_frequent_times": 3,
+        "examples_with": {"4": 1, "2": 1, "0": 1},
+        "by_source": {
+            "generated": {"alternatives": 3, "examples": 2, "mean_words": 3.0, "most_words": 3},
+            "retrieved": {"alternatives": 3, "examples": 2, "mean_words": pytest.approx(11 / 3), "most_words": 6,
+                          "median_similarity": 0.5, "highest_similarity": 0.75},
+        },
+    }  # fmt: skip
+    assert tally([], {})["distinct_share"] == 0.0
+    assert tally(two, {})["examples_with"] == {"0": 3}

@@ -236,6 +236,11 @@ def test_replay_files_that_can_not_be_used(tmp_path: Path, bag_of_words: object)
     for name, content, words in (
         ("broken.jsonl", "{not json", "can't be read"),
         ("fields.jsonl", '{"id": 1}', "replay needs alternatives"),
+        (
+            "nameless.jsonl",
+            '{"example_id": null, "alternatives": ["Name it."]}',
+            "row 1 of .*no example_id and",
+        ),
         ("type.jsonl", '{"example_id": "e000", "alternatives": "one text"}', "row 1 of .*no list of texts"),
     ):
         (tmp_path / name).write_text(content)

@@ -259,6 +259,9 @@ def test_duplicates_are_set_aside_even_where_bad_rows_fail(tmp_path: Path) -> No
     assert (len(dataset.examples), dict(dataset.check.set_aside)) == (2, {"duplicate": 1})
     kept = load_examples(config(path, drop_duplicates=False)).examples
     assert len({example.example_id for example in kept}) == 3
+    (aside,) = dataset.check.set_aside_rows
+    assert (aside.where, aside.reason) == ("row 3 of rows.jsonl", "duplicate")
+    assert aside.detail
 
 
 def test_sources_that_give_nothing(tmp_path: Path) -> None:

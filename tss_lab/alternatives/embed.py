@@ -83,6 +83,8 @@ class Embedder:
             column = pl.Series("vector", vectors, dtype=pl.Array(pl.Float32, vectors.shape[1]))
             self._artifact.append(pl.DataFrame({"text_id": shard, "vector": column}))
             known.update(zip(shard, vectors, strict=True))
+            if len(names) > _TEXTS_PER_SHARD:
+                log.info("embedded %d of %d instructions", start + len(shard), len(names))
         self._artifact.write_manifest(complete=True, counts={"model": self.config.name}, versions=versions())
 
 

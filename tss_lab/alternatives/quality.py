@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
@@ -36,7 +37,8 @@ def audit(
     it is shorter) and 12 characters stands in the output too, but neither in I nor in X. From embeddings,
     where the embedding model can be had (else they are left out, with a warning): ``paraphrase_share``, cosine
     similarity to I above 0.85; ``similarity_to_instruction``; ``pair_similarity``, the mean within an example.
-    At most ``config.audit_sample`` examples are looked at, evenly spread; ``audited_examples`` says how many.
+    At most ``config.audit_sample`` examples are looked at for these, evenly spread; ``audited_examples`` says how
+    many. The figures of ``tally`` are over all alternatives, and ``most_frequent`` is the text that stands most often.
     """
     chosen = [example for example in examples if by_example.get(example.example_id)]
     chosen = chosen[:: max(1, -(-len(chosen) // config.audit_sample))]
@@ -52,6 +54,8 @@ def audit(
         "words": _spread([len(found.instruction.split()) for _, found in pairs]),
         "distinct_first_word_share": _mean([_first_words(by_example[example.example_id]) for example in chosen]),
         "source_share": {source: _share(found.source == source for _, found in pairs) for source in sources},
+        **tally(examples, by_example),
+        "most_frequent": _most_frequent(by_example)[0],
     }
     try:
         embedder = Embedder(config.embedder, store, cache)
@@ -59,6 +63,65 @@ def audit(
         log.warning("the audit of the alternatives goes without embeddings: %s", error)
         return figures
     return {**figures, **_similarities(chosen, by_example, embedder, config.similarity_ceiling)}
+
+
+def tally(examples: Sequence[Example], by_example: Mapping[str, Sequence[Alternative]]) -> dict[str, Any]:
+    """Counts over all alternatives, where texts that fold to the same are one; numbers only.
+
+    ``own_instruction_copies``: alternatives that are their example's I. ``repeated_within_example``: alternatives
+    that stand before in their example. ``distinct_share``: different texts by alternatives.
+    ``most_frequent_times``: how often the most frequent text stands. ``examples_with``: examples by their number
+    of alternatives. ``by_source``: each source's alternatives, examples, words, and cosine similarities to I where
+    they are known.
+    """
+    folded = {name: [fold(found.instruction) for found in own] for name, own in by_example.items()}
+    total = sum(map(len, folded.values()))
+    counts = Counter(len(folded.get(example.example_id, [])) for example in examples)
+    by_source: dict[str, list[Alternative]] = {}
+    for own in by_example.values():
+        for found in own:
+            by_source.setdefault(found.source, []).append(found)
+    return {
+        "own_instruction_copies": sum(
+            folded.get(example.example_id, []).count(fold(example.instruction)) for example in examples
+        ),
+        "repeated_within_example": total - sum(len(set(own)) for own in folded.values()),
+        "distinct_share": len({text for own in folded.values() for text in own}) / total if total else 0.0,
+        "most_frequent_times": _most_frequent(by_example)[1],
+        "examples_with": {str(k): counts[k] for k in sorted(counts, reverse=True)},
+        "by_source": {source: _of_source(found) for source, found in sorted(by_source.items())},
+    }
+
+
+def _of_source(found: Sequence[Alternative]) -> dict[str, float]:
+    words = [len(alternative.instruction.split()) for alternative in found]
+    similarity = [alternative.similarity for alternative in found if alternative.similarity is not None]
+    return {
+        "alternatives": len(found),
+        "examples": len({alternative.example_id for alternative in found}),
+        "mean_words": _mean(words),
+        "most_words": max(words),
+        **(
+            {"median_similarity": float(np.median(similarity)), "highest_similarity": max(similarity)}
+            if similarity
+            else {}
+        ),
+    }
+
+
+def _most_frequent(by_example: Mapping[str, Sequence[Alternative]]) -> tuple[str, int]:
+    """A text as it first stands, and how often it stands in any spelling; the first of equals."""
+    spelling: dict[str, str] = {}
+    times: Counter[str] = Counter()
+    for own in by_example.values():
+        for found in own:
+            folded = fold(found.instruction)
+            spelling.setdefault(folded, found.instruction)
+            times[folded] += 1
+    if not times:
+        return "", 0
+    folded, count = times.most_common(1)[0]
+    return spelling[folded], count
 
 
 def _similarities(

@@ -84,5 +84,7 @@ class ReplayGenerator:
                 raise GeneratorError(f"row {number} of {self.path}: 'alternatives' is no list of texts; mend it")
             if row.get("example_id"):
                 self._by_id[row["example_id"]] = lines
-            else:
+            elif row.get("instruction"):
                 self._by_content[(row["instruction"], row.get("input") or "")] = lines
+            else:
+                raise GeneratorError(f"row {number} of {self.path} has no example_id and no instruction; mend it")

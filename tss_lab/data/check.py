@@ -52,7 +52,6 @@ class DataCheck:
     kept: int = 0
     used: int = 0
     held_out: int = 0
-    set_aside: Counter[str] = field(default_factory=Counter)
     set_aside_rows: list[SetAside] = field(default_factory=list)
     filtered: Counter[str] = field(default_factory=Counter)
     other_categories: Counter[str] = field(default_factory=Counter)
@@ -63,9 +62,13 @@ class DataCheck:
     """Of the rows that are used or held out; None as long as no model was named whose tokens could be spelled."""
 
     def put_aside(self, row: UnusableRow) -> None:
-        """Counts and lists a row that isn't used."""
-        self.set_aside[row.reason] += 1
+        """Lists a row that isn't used."""
         self.set_aside_rows.append(SetAside(row.where, row.reason, row.detail))
+
+    @property
+    def set_aside(self) -> Counter[str]:
+        """The listed rows by reason."""
+        return Counter(row.reason for row in self.set_aside_rows)
 
     def leave_out(self, rows: FilteredRows) -> None:
         """Counts rows that the settings leave out."""
