@@ -30,7 +30,8 @@ import torch
 import yaml
 
 from tss_lab.config import ModelConfig, ScoringConfig
-from tss_lab.engine.score import CPU_TOKENS, pack_indices, plain_score, score_pairs
+from tss_lab.engine.plain import plain_score
+from tss_lab.engine.score import CPU_TOKENS, pack_indices, score_pairs
 from tss_lab.models import load_model, load_tokenizer, resolve_model
 from tss_lab.prompts import PromptEncoder, get_template, pair_id
 from tss_lab.scoring.cost import forward_flops, pass_cost

@@ -32,7 +32,7 @@ from tss_lab.runs import RunFolder, names, open_folder, read_run
 from tss_lab.runs.evaluations import copy_evaluation, flat_metrics
 from tss_lab.runs.likelihoods import COLUMNS, to_likelihoods
 from tss_lab.runs.tables import from_alternatives, from_examples, from_selection, selected_lines
-from tss_lab.stages import StagePlan, plan_run, refuse_early
+from tss_lab.stages import StagePlan, plan_run, refuse_early, refuse_model_early
 from tss_lab.store import Store, fingerprint
 from tss_lab.types import Alternative, Example, FloatArray, Likelihoods, PromptKind, Selection
 
@@ -62,6 +62,9 @@ def run(config: RunConfig) -> Path:
         log.info("%s: %s; results go to %s", config.run_name, plan.in_words(), folder.path)
         dataset = read_dataset(config, folder)
         model = find_model(config, folder) if plan.needs_model else None
+        if model is not None:
+            refuse_model_early(config, plan, folder.path, model.local.folder)
+            count_special_tokens(dataset, model, folder)
         alternatives = find_alternatives(plan, config, dataset, store, folder)
         evidence = take_likelihoods(plan, config, method, dataset, alternatives, model, store, folder)
         scores_N = score(config, method, evidence, folder) if plan.scores else None
@@ -101,6 +104,18 @@ def find_model(config: RunConfig, folder: RunFolder) -> PromptedModel:
     folder.claim("model", local.identity())
     folder.note(model={"name": local.name, "licence": local.licence, **local.identity()})
     return PromptedModel.of(local, config.scoring)
+
+
+def count_special_tokens(dataset: Dataset, model: PromptedModel, folder: RunFolder) -> None:
+    """Rows that spell a token of the model that no text should; they are read as text, and counted."""
+    from tss_lab.data import special_token_rows
+
+    found = special_token_rows([*dataset.examples, *dataset.held_out], model.encoder.tokenizer)
+    dataset.check.special_tokens = found
+    folder.note(dataset=dataset.check.as_dict())
+    folder.measure("dataset", {"special_token_rows": found.rows})
+    if found.rows:
+        log.warning("%d rows spell a special token of the model; they are read as text", found.rows)
 
 
 def find_alternatives(

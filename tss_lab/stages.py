@@ -5,9 +5,10 @@ from __future__ import annotations
 import enum
 import logging
 from dataclasses import dataclass, fields
+from pathlib import Path
 
 from tss_lab.config import RunConfig, Stage
-from tss_lab.errors import ConfigError
+from tss_lab.runs import names
 from tss_lab.types import PromptKind
 
 log = logging.getLogger(__name__)
@@ -94,23 +95,36 @@ def plan_run(config: RunConfig, kinds: frozenset[PromptKind], *, is_trained: boo
 def refuse_early(config: RunConfig, plan: StagePlan) -> None:
     """What a later step would refuse after hours, refused at the start.
 
-    Raises a TssError for settings that can't work on this machine, as far as that is known without work.
+    Raises a TssError for what can't work on this machine, as far as that is known without the model.
     """
-    from importlib.util import find_spec
-    from pathlib import Path
-
+    from tss_lab.evaluation.check import check_benchmarks
     from tss_lab.models.devices import check_devices
     from tss_lab.prompts import get_template
 
     get_template(config.scoring.template)
-    if plan.likelihoods.may_compute or plan.sft.may_compute:
+    if plan.likelihoods.may_compute:
         check_devices(config.trainer)
-    if plan.sft.may_compute and config.sft.lora is not None and find_spec("peft") is None:
-        raise ConfigError("sft=lora needs the package peft: pip install 'tss-lab[lora]'")
     if not plan.evaluation:
         return
-    if config.eval.name == "none":
-        if not config.dataset.held_out:
-            log.warning("nothing will be evaluated: set eval=paper or eval=mini, or dataset.held_out=500")
-    elif config.eval.mirror is not None and not Path(config.eval.mirror).expanduser().is_dir():
-        raise ConfigError(f"eval.mirror={config.eval.mirror} is not a directory; check the path")
+    if config.eval.name == "none" and not config.dataset.held_out:
+        log.warning("nothing will be evaluated: set eval=paper or eval=mini, or dataset.held_out=500")
+    items = check_benchmarks(config.eval)
+    if items:
+        log.info("to be evaluated: %s", ", ".join(f"{name} {count:,} items" for name, count in items.items()))
+
+
+def refuse_model_early(config: RunConfig, plan: StagePlan, folder: Path, model_folder: Path) -> None:
+    """The same once the model's folder is there; nothing for a training that the run's folder holds finished.
+
+    Raises ConfigError or TrainingError for a training that the model, the devices or the disk can't bear.
+    """
+    if not plan.sft.may_compute or (folder / names.MODEL).exists():
+        return
+    from transformers import AutoConfig
+
+    from tss_lab.engine.support import reason_against_tree
+    from tss_lab.sft.ready import refuse_training_early, room_for_training
+
+    against = reason_against_tree(AutoConfig.from_pretrained(model_folder, local_files_only=True), training=True)
+    room = room_for_training(folder)
+    refuse_training_early(config.sft, config.trainer, model_folder, room, against_tree=against)

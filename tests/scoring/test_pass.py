@@ -12,7 +12,8 @@ import torch
 from tests.scoring.conftest import ALL_KINDS, corpus
 from tss_lab.engine import score as score_module
 from tss_lab.engine.attention import TreeUnsupportedError
-from tss_lab.engine.score import Scorer, pack_indices, plain_score, score_pairs
+from tss_lab.engine.plain import plain_score
+from tss_lab.engine.score import Scorer, pack_indices, score_pairs
 from tss_lab.errors import ArtifactError, ModelError
 from tss_lab.models import load_model
 from tss_lab.runs.likelihoods import COLUMNS, to_likelihoods
@@ -83,14 +84,13 @@ def test_a_sweep_over_all_methods_costs_one_pass(bench, monkeypatch):
     monkeypatch.setattr(
         Scorer, "score", lambda self, pairs: scored.extend(p.pair_id for p in pairs) or original(self, pairs)
     )
-    checked = b.scoring.self_check_pairs
     done = b.run(b.plan())
-    assert len(scored) == done.num_computed + checked
+    assert len(scored) == done.num_computed
     assert done.num_forwards == len(pack_indices(_distinct(b.plan().pairs), 200)) + 1
     needs = [{PromptKind.TRUE}, {PromptKind.TRUE, PromptKind.ALTERNATIVE}, {PromptKind.TRUE, PromptKind.UNCONDITIONAL}]
     for kinds in needs * 5:
         b.run(b.plan(kinds=frozenset(kinds)))
-    assert len(scored) == done.num_computed + checked
+    assert len(scored) == done.num_computed
 
 
 def _distinct(pairs):
@@ -189,7 +189,7 @@ def test_model_that_the_tree_cannot_take_falls_back(bench, monkeypatch):
     b = bench()
     plan = b.plan(2)
     expected = b.run(plan).frame["loglik"]
-    monkeypatch.setattr(score_module, "unsupported_reason", lambda model: "it caps its attention scores")
+    monkeypatch.setattr(score_module, "tree_refusal", lambda model: "it caps its attention scores")
     b.store = type(b.store)(b.store.root / "other")
     fallen = b.run(plan)
     assert fallen.engine == "plain"

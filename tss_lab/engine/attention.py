@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 
+from tss_lab.engine.flex import flex, takes_flex
 from tss_lab.engine.tree import Run, TreeLayout
 from tss_lab.errors import ModelError
 
@@ -26,6 +27,8 @@ BLOCK_TOKENS = 128
 """Queries of a masked block at most: beyond it the masked upper triangle costs more than another call."""
 CALL_COST = 2000
 """What one more call costs, in query-key products (measured on a CPU, 576 to 1024 head channels)."""
+_NOT_COVERED = ("softcap", "s_aux", "sinks", "position_bias", "indices", "block_indices", "cache")
+"""Keywords by which models ask their attention for more than a causal softmax over the keys in a window."""
 
 
 class TreeUnsupportedError(ModelError):
@@ -68,19 +71,21 @@ def tree_attention(
     """Attention of one flat row: query (1, H, T, d), key and value (1, H_kv, T, d) -> (1, T, H, d).
 
     Raises TreeUnsupportedError for what the rule doesn't cover (score capping, attention sinks, biases,
-    caches, non-causal layers).
+    chosen keys, dropout, caches, non-causal layers).
     """
     if tree is None:
         raise TreeUnsupportedError(f"attention {NAME} was called without the keyword tree=TreeLayout")
-    asked = [name for name in ("softcap", "s_aux", "sinks", "position_bias", "cache") if kwargs.get(name) is not None]
+    asked = [name for name in _NOT_COVERED if kwargs.get(name) is not None]
     if getattr(module, "is_causal", True) is False:
         asked.append("non-causal attention")
+    if dropout:
+        asked.append("dropout")
     if asked or attention_mask is not None or key.shape[2] != tree.num_tokens or query.shape[0] != 1:
         what = ", ".join(asked) or "a mask, a cache or a batch"
         raise TreeUnsupportedError(f"{type(module).__name__} asks for {what}, which the tree engine doesn't compute")
     window = sliding_window if sliding_window is not None and sliding_window <= _deepest(tree) else None
-    if query.is_cuda:
-        return _flex(query, key, value, scaling, window, tree, compiled=True), None
+    if takes_flex(query):
+        return flex(query, key, value, scaling, window, tree), None
     outputs = [
         functional.scaled_dot_product_attention(
             query[:, :, block.start : block.end],
@@ -88,7 +93,6 @@ def tree_attention(
             _gathered(value, block.runs),
             attn_mask=block.mask,
             is_causal=block.mask is None,
-            dropout_p=dropout,
             scale=scaling,
             enable_gqa=query.shape[1] != key.shape[1],
         ).transpose(1, 2)
@@ -169,51 +173,6 @@ def _block(
     return Block(start, end, runs, mask.to(device))
 
 
-def _flex(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    scaling: float | None,
-    window: int | None,
-    tree: TreeLayout,
-    *,
-    compiled: bool,
-) -> Tensor:
-    """The same by flex attention; ``compiled=False`` runs its reference on any device. Returns (1, T, H, d)."""
-    from torch.nn.attention.flex_attention import create_block_mask, flex_attention
-
-    if torch.is_autocast_enabled(query.device.type):  # rotary embeddings leave query and key in float32
-        kind = torch.get_autocast_dtype(query.device.type)
-        query, key, value = query.to(kind), key.to(kind), value.to(kind)
-    slot = ("flex", window, query.device)
-    if slot not in tree.prepared:
-        end = torch.from_numpy(tree.subtree_end_T).to(query.device, torch.int32)
-        position = torch.from_numpy(tree.position_ids_T).to(query.device, torch.int32)
-
-        def mask(_batch: Tensor, _head: Tensor, i: Tensor, j: Tensor) -> Tensor:
-            seen = (j <= i) & (i < end[j])
-            return seen if window is None else seen & (position[i] - position[j] < window)
-
-        length = tree.num_tokens
-        tree.prepared[slot] = create_block_mask(mask, None, None, length, length, device=str(query.device))
-    run: Any = _compiled_flex() if compiled else flex_attention
-    grouped = query.shape[1] != key.shape[1]
-    out: Tensor = run(query, key, value, block_mask=tree.prepared[slot], scale=scaling, enable_gqa=grouped)
-    return out.transpose(1, 2)
-
-
-def _compiled_flex() -> Any:
-    global _COMPILED_FLEX
-    if _COMPILED_FLEX is None:
-        from torch.nn.attention.flex_attention import flex_attention
-
-        _COMPILED_FLEX = torch.compile(flex_attention, dynamic=True)
-    return _COMPILED_FLEX
-
-
-_COMPILED_FLEX: Any = None
-
-
 def _no_mask(*_args: Any, **_kwargs: Any) -> None:
     """The layout says who sees whom, so transformers builds no mask."""
     return
@@ -223,35 +182,14 @@ def _no_mask(*_args: Any, **_kwargs: Any) -> None:
 def tree_attention_in(model: PreTrainedModel) -> Iterator[None]:
     """Lets the model use ``tss_tree`` inside the block, and its own attention again after it.
 
-    Raises TreeUnsupportedError for architectures whose attention is not called through transformers'
-    interface or isn't plain causal attention.
+    Whether the model can be asked before (``support.tree_refusal``).
     """
-    reason = unsupported_reason(model)
-    if reason:
-        raise TreeUnsupportedError(reason)
     before = model.config._attn_implementation
     model.set_attn_implementation(NAME)
     try:
         yield
     finally:
         model.set_attn_implementation(before)
-
-
-def unsupported_reason(model: PreTrainedModel) -> str | None:
-    """Why the tree engine can't take this model, as far as its config tells; None when nothing speaks against it."""
-    config = model.config.get_text_config()
-    kinds = set(getattr(config, "layer_types", None) or ()) - {"full_attention", "sliding_attention"}
-    if kinds:
-        return f"{config.model_type} has layers of kind {', '.join(sorted(kinds))}"
-    if getattr(config, "is_encoder_decoder", False):
-        return f"{config.model_type} is an encoder-decoder model"
-    if not getattr(model, "_supports_attention_backend", False):
-        return f"{config.model_type} doesn't take a registered attention"
-    if getattr(config, "use_bidirectional_attention", False):
-        return f"{config.model_type} attends in both directions"
-    if getattr(config, "attn_logit_softcapping", None) is not None:
-        return f"{config.model_type} caps its attention scores"
-    return None
 
 
 AttentionInterface.register(NAME, tree_attention)

@@ -1,26 +1,26 @@
 """Log-likelihoods of (prompt, target) pairs under a model held in memory.
 
 ``Scorer`` computes one pack and survives running out of memory; ``score_pairs`` does any number of
-pairs. The plain path computes a pair at a time through the model's own attention and whole logits:
-slower, for every causal language model, and the yardstick of the tree path.
+pairs. Where the tree can't be had, the plain path (``plain.py``) computes a pair at a time.
 """
 
 from __future__ import annotations
 
-import inspect
 import logging
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from transformers import PreTrainedModel
 
 from tss_lab.config import ScoringConfig
-from tss_lab.engine.attention import TreeUnsupportedError, tree_attention_in, unsupported_reason
+from tss_lab.engine.attention import TreeUnsupportedError, tree_attention_in
 from tss_lab.engine.forward import encode
 from tss_lab.engine.head import head_of, target_logprobs
+from tss_lab.engine.plain import plain_logprobs
+from tss_lab.engine.self_check import SelfCheck, self_check
+from tss_lab.engine.support import tree_refusal
 from tss_lab.engine.tree import build_pack, shared_prefix, sort_key
 from tss_lab.errors import ModelError
 from tss_lab.types import BoolArray, FloatArray, TokenPair
@@ -32,7 +32,10 @@ CPU_TOKENS = 1024
 _LARGEST_PACK = 1 << 15
 _MASK_BYTES = 12
 """Bytes that building a GPU's mask takes a pair of tokens, as measured."""
-_PLAIN_ROWS = 64
+
+
+class TooLargeError(ModelError):
+    """A single pair doesn't fit into the device's memory."""
 
 
 class Scorer:
@@ -40,11 +43,12 @@ class Scorer:
 
     Args:
         model: in evaluation mode, on its device.
-        scoring: engine, memory and pack size; nothing else of it matters here.
+        scoring: engine, memory, pack size and self-check; nothing else of it matters here.
 
     ``engine`` says which path runs, ``tokens_per_pack`` the budget now (halved after an out-of-memory),
-    ``num_forwards`` the forward passes so far. What the tree can't do for a model goes to the plain path,
-    with a warning, unless ``engine=tree`` is asked for: then TreeUnsupportedError is raised.
+    ``num_forwards`` the forward passes so far, ``checked`` what the self-check found. What the tree can't do
+    for a model goes to the plain path, with a warning, unless ``engine=tree`` is asked for: then
+    TreeUnsupportedError is raised.
     """
 
     def __init__(self, model: PreTrainedModel, scoring: ScoringConfig):
@@ -52,10 +56,12 @@ class Scorer:
         self.memory_bytes = scoring.logits_memory_mb << 20
         self.engine = "plain" if scoring.engine == "plain" else "tree"
         self.num_forwards = 0
+        self.checked: SelfCheck | None = None
+        self._check_pairs = scoring.self_check_pairs
         self._may_fall_back = scoring.engine == "auto"
         self._ran_short = False
         if self.engine == "tree":
-            reason = _tree_refusal(model)
+            reason = tree_refusal(model)
             if reason and scoring.engine == "tree":
                 raise TreeUnsupportedError(f"scoring.engine=tree: {reason}; take scoring.engine=auto")
             if reason:
@@ -67,31 +73,65 @@ class Scorer:
         log.warning("pairs are computed one at a time by the plain path: %s", reason)
         self.engine = "plain"
 
-    @torch.inference_mode()
+    def check(self, pairs: Sequence[TokenPair]) -> None:
+        """Compares the tree with the plain path on a few of the pairs, and falls back where they differ.
+
+        To be called before the scorer is relied on. Raises ModelError where ``engine=tree`` was asked for.
+        """
+        if self.engine != "tree" or not self._check_pairs or not pairs:
+            return
+        kind = str(self.model.dtype).removeprefix("torch.")
+        try:
+            found = self_check(
+                pairs, self._check_pairs, kind, lambda chosen: self._token_logprobs(chosen)[0], self._plain_logprobs
+            )
+        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            if not out_of_memory(error):
+                raise
+            log.warning("no self-check: there is no memory for whole logits by the plain path")
+            return
+        if self.engine != "tree":
+            return  # the tree refused these pairs, and said why
+        self.checked = found
+        if found.passed:
+            return
+        if not self._may_fall_back:
+            name = type(self.model).__name__
+            raise ModelError(f"scoring.engine=tree: {found} for {name}; take scoring.engine=plain")
+        self.use_plain(str(found))
+
     def score(self, pairs: Sequence[TokenPair]) -> tuple[FloatArray, BoolArray]:
         """Summed log-likelihood in nats (P,), and whether each target token is the model's first choice (P,).
 
-        Raises ModelError when a single pair doesn't fit into memory.
+        Raises TooLargeError when a single pair doesn't fit into memory.
         """
+        logprobs, greedy_P = self._token_logprobs(pairs)
+        pair_R = np.repeat(np.arange(len(pairs)), [len(logprob_R) for logprob_R in logprobs])
+        loglik_P: FloatArray = np.bincount(pair_R, weights=np.concatenate(logprobs)).astype(np.float64)
+        return loglik_P, greedy_P
+
+    @torch.inference_mode()
+    def _token_logprobs(self, pairs: Sequence[TokenPair]) -> tuple[list[FloatArray], BoolArray]:
+        """Log-probability of each target token, an array a pair, and greedy hits (P,)."""
         if self.engine == "plain":
-            found = [plain_score(self.model, pair) for pair in pairs]
             self.num_forwards += len(pairs)
-            return np.array([value for value, _ in found]), np.array([greedy for _, greedy in found], dtype=bool)
+            found = [plain_logprobs(self.model, pair) for pair in pairs]
+            return [value_R.cpu().numpy() for value_R, _ in found], np.array([hit for _, hit in found], dtype=bool)
         if self._ran_short and len(packs := pack_indices(pairs, self.tokens_per_pack)) > 1:
             return self._in_parts(pairs, packs)
         try:
-            return self._tree_score(pairs)
+            return self._by_tree(pairs)
         except (TreeUnsupportedError, torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-            if not _out_of_memory(error):
+            if not out_of_memory(error):
                 if not (self._may_fall_back and _tree_failed(error)):
                     raise
                 self.use_plain(f"{type(error).__name__}: {str(error).splitlines()[0]}")
-                return self.score(pairs)
+                return self._token_logprobs(pairs)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         if len(pairs) == 1:
             length = len(pairs[0].prompt_ids) + len(pairs[0].target_ids)
-            raise ModelError(
+            raise TooLargeError(
                 f"a pair of {length} tokens doesn't fit into memory; lower scoring.max_length or take a larger device"
             )
         size = build_pack([(pair.prompt_ids, pair.target_ids) for pair in pairs]).num_tokens
@@ -100,13 +140,16 @@ class Scorer:
         log.warning("out of memory; going on with at most %d tokens a pack", self.tokens_per_pack)
         return self._in_parts(pairs, pack_indices(pairs, self.tokens_per_pack))
 
-    def _in_parts(self, pairs: Sequence[TokenPair], packs: Sequence[list[int]]) -> tuple[FloatArray, BoolArray]:
-        loglik_P, greedy_P = np.full(len(pairs), np.nan), np.zeros(len(pairs), dtype=bool)
+    def _in_parts(self, pairs: Sequence[TokenPair], packs: Sequence[list[int]]) -> tuple[list[FloatArray], BoolArray]:
+        logprobs: list[FloatArray] = [np.empty(0)] * len(pairs)
+        greedy_P = np.zeros(len(pairs), dtype=bool)
         for indices in packs:
-            loglik_P[indices], greedy_P[indices] = self.score([pairs[index] for index in indices])
-        return loglik_P, greedy_P
+            found, greedy_P[indices] = self._token_logprobs([pairs[index] for index in indices])
+            for index, value_R in zip(indices, found, strict=True):
+                logprobs[index] = value_R
+        return logprobs, greedy_P
 
-    def _tree_score(self, pairs: Sequence[TokenPair]) -> tuple[FloatArray, BoolArray]:
+    def _by_tree(self, pairs: Sequence[TokenPair]) -> tuple[list[FloatArray], BoolArray]:
         pack = build_pack([(pair.prompt_ids, pair.target_ids) for pair in pairs])
         rows, row_of_R = np.unique(pack.row_R, return_inverse=True)
         self.num_forwards += 1
@@ -120,22 +163,25 @@ class Scorer:
             torch.from_numpy(row_of_R).to(device),
             self.memory_bytes,
         )
-        loglik_P: FloatArray = np.bincount(
-            pack.pair_R, weights=logprob_R.cpu().numpy(), minlength=pack.num_pairs
-        ).astype(np.float64)
+        ends = np.cumsum([len(pair.target_ids) for pair in pairs])
         misses_P = np.bincount(pack.pair_R, weights=~greedy_R.cpu().numpy(), minlength=pack.num_pairs)
-        return loglik_P, misses_P == 0
+        return np.split(logprob_R.cpu().numpy(), ends[:-1]), misses_P == 0
+
+    @torch.inference_mode()
+    def _plain_logprobs(self, pairs: Sequence[TokenPair]) -> list[FloatArray]:
+        return [plain_logprobs(self.model, pair)[0].cpu().numpy() for pair in pairs]
 
 
 def score_pairs(
     model: PreTrainedModel, pairs: Sequence[TokenPair], scoring: ScoringConfig, progress: str | None = None
 ) -> tuple[FloatArray, BoolArray]:
-    """Log-likelihoods (P,) and greedy hits (P,) of any number of pairs, in their order.
+    """Log-likelihoods (P,) and greedy hits (P,) of any number of pairs, in their order, after a self-check.
 
     Args:
         progress: label of a progress bar; None for none.
     """
     scorer = Scorer(model, scoring)
+    scorer.check(pairs)
     loglik_P, greedy_P = np.full(len(pairs), np.nan), np.zeros(len(pairs), dtype=bool)
     packs = pack_indices(pairs, scorer.tokens_per_pack)
     for indices in _shown(packs, progress):
@@ -162,32 +208,6 @@ def pack_indices(pairs: Sequence[TokenPair], tokens_per_pack: int) -> list[list[
     return packs
 
 
-@torch.inference_mode()
-def plain_score(model: PreTrainedModel, pair: TokenPair) -> tuple[float, bool]:
-    """One pair by a single unpadded pass and whole logits, log-softmax in float64: the reference."""
-    device = model.get_input_embeddings().weight.device
-    ids = torch.tensor([[*pair.prompt_ids, *pair.target_ids]], device=device)[:, :-1]
-    target = torch.as_tensor(list(pair.target_ids), device=device)
-    settings: dict[str, Any] = {}
-    if "logits_to_keep" in inspect.signature(model.forward).parameters:
-        settings["logits_to_keep"] = len(target)
-    logits = model(input_ids=ids, use_cache=False, **settings).logits[0, -len(target) :]
-    total, greedy = 0.0, True
-    for start in range(0, len(target), _PLAIN_ROWS):
-        part, wanted = logits[start : start + _PLAIN_ROWS].double(), target[start : start + _PLAIN_ROWS, None]
-        total += float((part.gather(1, wanted)[:, 0] - part.logsumexp(1)).sum())
-        greedy = greedy and bool((part.argmax(1) == wanted[:, 0]).all())
-    return total, greedy
-
-
-def _tree_refusal(model: PreTrainedModel) -> str | None:
-    try:
-        head_of(model)
-    except TreeUnsupportedError as error:
-        return str(error)
-    return unsupported_reason(model)
-
-
 def _fitting_tokens(model: PreTrainedModel) -> int:
     """Tokens of a pack for the model's device: what fits into half of a GPU's free memory."""
     device = model.get_input_embeddings().weight.device
@@ -200,7 +220,8 @@ def _fitting_tokens(model: PreTrainedModel) -> int:
     return int(min(_LARGEST_PACK, max(CPU_TOKENS, fitting)))
 
 
-def _out_of_memory(error: BaseException) -> bool:
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that a device or the machine had no memory left."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
 
 

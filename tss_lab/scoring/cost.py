@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import Any
 
 from tss_lab.engine.tree import shared_prefix, sort_key
 from tss_lab.types import TokenPair
-
-if TYPE_CHECKING:
-    import torch
-
-USUAL_SHARE = 0.65
-"""Of the matrix-product rate that a pass reaches (scripts/bench_scoring.py measures it)."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +19,6 @@ class PassCost:
     num_tokens_unshared: int
     num_target_tokens: int
     flops: float
-
-    def seconds(self, flops_per_second: float) -> float:
-        return self.flops / (USUAL_SHARE * flops_per_second)
 
 
 def pass_cost(config: Any, pairs: Sequence[TokenPair], packs: Sequence[Sequence[int]]) -> PassCost:
@@ -71,17 +59,3 @@ def forward_flops(config: Any, num_tokens: float, attended: float, num_targets: 
     body = 2.0 * config.num_hidden_layers * layer * num_tokens
     attention = 4.0 * config.num_hidden_layers * channels * attended
     return float(body + attention + 2.0 * width * config.vocab_size * num_targets)
-
-
-def matmul_rate(device: torch.device, dtype: torch.dtype, repeats: int = 3) -> float:
-    """Floating-point operations a second of a large matrix product on the device: the ceiling of a pass."""
-    import torch
-
-    rows = 1024 if device.type == "cpu" else 8192
-    left, right = torch.randn(2, rows, rows, dtype=dtype, device=device)
-    rates = []
-    for _ in range(repeats + 1):
-        started = time.perf_counter()
-        (left @ right).sum().item()
-        rates.append(2.0 * rows**3 / (time.perf_counter() - started))
-    return float(np.median(rates[1:]))

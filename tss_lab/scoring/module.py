@@ -11,10 +11,10 @@ from torch.utils.data import DataLoader
 
 from tss_lab.config import ScoringConfig
 from tss_lab.engine.score import Scorer, pack_indices
-from tss_lab.errors import ModelError
 from tss_lab.models import load_model
-from tss_lab.scoring.check import TOLERANCE, check_indices, largest_difference
-from tss_lab.scoring.cost import PassCost, matmul_rate, pass_cost
+from tss_lab.scoring.cost import PassCost, pass_cost
+from tss_lab.scoring.pace import Pace, expected_seconds, range_in_words
+from tss_lab.scoring.turn import Turn
 from tss_lab.types import FloatArray, TokenPair
 
 if TYPE_CHECKING:
@@ -35,25 +35,25 @@ class ScoringModule(pl.LightningModule):
 
     Args:
         pairs: distinct pairs of the plan, the same on every rank.
-        due: indices of those that are not in the store, as rank 0 sees it.
+        turn: the right to compute those that the store lacks.
     """
 
-    def __init__(self, folder: Path, scoring: ScoringConfig, pairs: list[TokenPair], due: list[int]):
+    def __init__(self, folder: Path, scoring: ScoringConfig, pairs: list[TokenPair], turn: Turn):
         super().__init__()
         self.folder = folder
         self.scoring = scoring
         self.pairs = pairs
-        self.due = due
+        self.turn = turn
+        self.due: list[int] = []
         self.model: PreTrainedModel | None = None
         self.scorer: Scorer | None = None
-        self.self_check_difference: float | None = None
-        self.float32_rank_correlation: float | None = None
         self.cost: PassCost | None = None
+        self.pace: Pace | None = None
         self.allow_zero_length_dataloader_with_multiple_devices = True  # fewer packs than devices
 
     def setup(self, stage: str) -> None:
         """Agrees on the pairs before any model is loaded."""
-        self.due = self.trainer.strategy.broadcast(self.due)
+        self.due = self.turn.take(self.trainer.strategy)
 
     def configure_model(self) -> None:
         if self.due and self.model is None:
@@ -64,10 +64,11 @@ class ScoringModule(pl.LightningModule):
         packs: list[list[int]] = []
         if self.model is not None:
             self.scorer = scorer = Scorer(self.model, self.scoring)
-            self._check(scorer)
+            due = [self.pairs[index] for index in self.due]
+            if self.trainer.is_global_zero:
+                scorer.check(due)
             strategy = self.trainer.strategy
             scorer.engine, scorer.tokens_per_pack = strategy.broadcast((scorer.engine, scorer.tokens_per_pack))
-            due = [self.pairs[index] for index in self.due]
             packs = [[self.due[index] for index in pack] for pack in pack_indices(due, scorer.tokens_per_pack)]
             self._announce(packs)
         mine = packs[self.trainer.global_rank :: self.trainer.world_size]
@@ -77,40 +78,30 @@ class ScoringModule(pl.LightningModule):
         """One pack: indices into ``pairs`` -> the same and their log-likelihoods in nats."""
         assert self.scorer is not None
         loglik_P, _ = self.scorer.score([self.pairs[index] for index in batch])
+        if self.pace is not None and (sentence := self.pace.pack_done()):
+            log.info("%s", sentence)
         return batch, loglik_P
 
-    def _check(self, scorer: Scorer) -> None:
-        """Compares the tree with the plain path before anything is stored; falls back where they differ."""
-        if not self.trainer.is_global_zero or scorer.engine != "tree":
-            return
-        due = [self.pairs[index] for index in self.due]
-        chosen = [due[index] for index in check_indices(due, self.scoring.self_check_pairs)]
-        if not chosen:
-            return
-        found = largest_difference(scorer, chosen)
-        if scorer.engine != "tree":
-            return  # the tree refused these pairs, and said why
-        tolerance = TOLERANCE[self.scoring.dtype]
-        if not found > tolerance:
-            self.self_check_difference = found
-            return
-        reason = (
-            f"tree and plain path differ by {found:.2g} nats on {len(chosen)} pairs (at most {tolerance:g} allowed)"
-        )
-        if self.scoring.engine == "tree":
-            raise ModelError(f"scoring.engine=tree: {reason} for {self.folder.name}; take scoring.engine=plain")
-        scorer.use_plain(reason)
+    def release(self) -> None:
+        """Lets go of the weights. Lightning's trainer and this module refer to each other, so that they would
+        stay until Python looks for cycles, which large tensors don't make it do."""
+        self.model = None
+        if self.scorer is not None:
+            del self.scorer.model
 
     def _announce(self, packs: list[list[int]]) -> None:
+        """Says what is to be done, and begins to measure the pace; on rank 0."""
         if not self.trainer.is_global_zero or self.model is None:
             return
-        self.cost = cost = pass_cost(self.model.config.get_text_config(), self.pairs, packs)
-        rate = matmul_rate(self.device, self.model.dtype) * self.trainer.world_size
+        config = self.model.config.get_text_config()
+        self.cost = cost = pass_cost(config, self.pairs, packs)
+        devices = self.trainer.world_size
+        expected = expected_seconds(cost.flops, self.device, self.model.dtype, devices)
         log.info(
-            "scoring %d pairs on %d device(s): %d tokens, %d with shared prefixes once; %.3g TFLOP, about %.0f s",
-            cost.num_pairs, self.trainer.world_size, cost.num_tokens_unshared, cost.num_tokens, cost.flops / 1e12,
-            cost.seconds(rate),
+            "scoring %d pairs on %d device(s): %d tokens, %d of them computed; about %s, told anew as it goes",
+            cost.num_pairs, devices, cost.num_tokens_unshared, cost.num_tokens, range_in_words(*expected),
         )  # fmt: skip
+        self.pace = Pace([pass_cost(config, self.pairs, [pack]).flops for pack in packs[::devices]])
 
 
 def _as_is(indices: list[int]) -> list[int]:

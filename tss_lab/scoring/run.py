@@ -9,8 +9,9 @@ import logging
 import sys
 import time
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -23,11 +24,21 @@ from tss_lab.prompts import PromptEncoder
 from tss_lab.provenance import global_rank, versions
 from tss_lab.runs.likelihoods import COLUMNS, labelled
 from tss_lab.scoring.plan import Plan
-from tss_lab.statistics import spearman
+from tss_lab.scoring.quality import (
+    Quality,
+    against_float32,
+    noted_qualities,
+    quality_of,
+    sample_name,
+    sample_of,
+    with_quality,
+)
+from tss_lab.scoring.turn import Turn, missing
 from tss_lab.store import Artifact, Store
 from tss_lab.types import TokenPair
 
 if TYPE_CHECKING:
+    from tss_lab.engine.self_check import SelfCheck
     from tss_lab.scoring.module import ScoringModule
 
 log = logging.getLogger(__name__)
@@ -39,7 +50,8 @@ class LikelihoodRun:
 
     ``frame`` has ``pair_id`` and the public columns, a row a pair of the plan in its order.
     ``num_tokens`` counts tokens that went through the model, shared prefixes once. Values of a pass
-    that wasn't needed are None.
+    that wasn't needed are None. ``self_check`` compares a few pairs with the plain path; ``quality`` is what
+    the store knows of a low precision, from this pass or an earlier one.
     """
 
     frame: pl.DataFrame
@@ -51,8 +63,17 @@ class LikelihoodRun:
     num_forwards: int = 0
     num_tokens: int | None = None
     flops: float | None = None
-    self_check_difference: float | None = None
-    float32_rank_correlation: float | None = None
+    self_check: SelfCheck | None = None
+    quality: Quality | None = None
+
+    @property
+    def self_check_difference(self) -> float | None:
+        """The largest distance of a log-likelihood from the plain path's, in nats."""
+        return None if self.self_check is None else self.self_check.difference
+
+    @property
+    def float32_rank_correlation(self) -> float | None:
+        return None if self.quality is None else self.quality.float32_rank_correlation
 
     def as_dict(self) -> dict[str, Any]:
         """Flat numbers for ``run.json`` and ``metrics.json``."""
@@ -68,7 +89,10 @@ class LikelihoodRun:
             "tree_tokens_per_second": per_second,
             "flops": self.flops,
             "self_check_max_difference": self.self_check_difference,
+            "self_check_max_difference_per_token": None if self.self_check is None else self.self_check.per_token,
+            "self_check_tolerance_per_token": None if self.self_check is None else self.self_check.tolerance,
             "float32_rank_correlation": self.float32_rank_correlation,
+            "float32_rank_correlation_pairs": None if self.quality is None else self.quality.float32_pairs,
         }
 
 
@@ -96,40 +120,31 @@ def compute_likelihoods(
     artifact = store.artifact("likelihoods", likelihood_identity(local_model, encoder, scoring))
     pairs = list({pair.pair_id: pair for pair in reversed(plan.pairs)}.values())[::-1]
     started = time.perf_counter()
-    several = num_processes(trainer) > 1
-    module: ScoringModule | None = None
-    if global_rank() > 0:
-        module = _computed(artifact, local_model, scoring, trainer, pairs, [])
-        num_due = len(module.due)
-    elif (num_due := len(_missing(artifact, pairs))) or several:
-        if num_due and not may_compute:
-            raise ArtifactError(
-                f"{num_due} of {len(pairs)} log-likelihoods are not in {artifact.folder}; add likelihoods to stages"
-            )
-        with artifact.lock():
-            due = _missing(artifact, pairs)  # another run may have computed some while we waited
-            num_due = len(due)
-            if due or several:
-                module = _computed(artifact, local_model, scoring, trainer, pairs, due)
-                _write_manifest(artifact)
+    leads = global_rank() == 0
+    num_due = len(missing(artifact, pairs)) if leads else 0
+    if num_due and not may_compute:
+        raise ArtifactError(
+            f"{num_due} of {len(pairs)} log-likelihoods are not in {artifact.folder}; add likelihoods to stages"
+        )
+    unmeasured = may_compute and scoring.dtype != "float32" and bool(pairs) and quality_of(artifact, pairs) is None
+    facts: dict[str, Any] = {}
+    if num_due or unmeasured or num_processes(trainer) > 1:
+        with closing(Turn(artifact, pairs)) as turn:
+            module, device = _computed(turn, local_model, scoring, trainer)
+            num_due, facts = len(module.due), _facts(module)
+            if leads:
+                _describe(artifact, noted_qualities(artifact))
+                if scoring.dtype != "float32" and (num_due or unmeasured):
+                    _measure(artifact, local_model, scoring, pairs, device)
     seconds = time.perf_counter() - started
     run = LikelihoodRun(
-        _joined(artifact, plan.pairs), artifact.fingerprint, len(pairs) - num_due, num_due, seconds, **_facts(module)
-    )
+        _joined(artifact, plan.pairs), artifact.fingerprint, len(pairs) - num_due, num_due, seconds,
+        quality=quality_of(artifact, pairs), **facts,
+    )  # fmt: skip
     log.info(
         "%d likelihoods: %d from the store, %d computed in %.1f s", len(pairs), len(pairs) - num_due, num_due, seconds
     )
     return run
-
-
-def _missing(artifact: Artifact, pairs: Sequence[TokenPair]) -> list[int]:
-    """Indices of the pairs that the store doesn't hold."""
-    asked = pl.DataFrame({"pair_id": [pair.pair_id for pair in pairs]}, schema={"pair_id": pl.String}).with_row_index()
-    stored = artifact.scan()
-    if stored is None:
-        return list(range(len(pairs)))
-    found = asked.lazy().join(stored.select("pair_id"), on="pair_id", how="anti").collect(engine="streaming")
-    return sorted(found["index"].to_list())
 
 
 def _joined(artifact: Artifact, pairs: Sequence[TokenPair]) -> pl.DataFrame:
@@ -148,14 +163,12 @@ def _joined(artifact: Artifact, pairs: Sequence[TokenPair]) -> pl.DataFrame:
 
 
 def _computed(
-    artifact: Artifact,
-    local_model: LocalModel,
-    scoring: ScoringConfig,
-    trainer: TrainerConfig,
-    pairs: list[TokenPair],
-    due: list[int],
-) -> ScoringModule:
-    """Runs the pass over the due pairs; they are in the store when it returns."""
+    turn: Turn, local_model: LocalModel, scoring: ScoringConfig, trainer: TrainerConfig
+) -> tuple[ScoringModule, str]:
+    """Runs the pass over what is due; it is in the store when this returns, and the model is gone.
+
+    Returns the module and the device that it ran on.
+    """
     import pytorch_lightning
     from pytorch_lightning.callbacks import RichProgressBar
 
@@ -165,8 +178,8 @@ def _computed(
     check_devices(trainer)
     logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
     logging.getLogger("pytorch_lightning.accelerators.cuda").setLevel(logging.WARNING)
-    module = ScoringModule(local_model.folder, scoring, pairs, due)
-    writer = LikelihoodWriter(artifact, scoring.pairs_per_shard)
+    module = ScoringModule(local_model.folder, scoring, list(turn.pairs), turn)
+    writer = LikelihoodWriter(turn.artifact, scoring.pairs_per_shard)
     shown = sys.stderr.isatty()
     runner = pytorch_lightning.Trainer(
         accelerator=accelerator(trainer),
@@ -186,40 +199,42 @@ def _computed(
         warnings.filterwarnings("ignore", message="Couldn't infer the batch indices")
         warnings.filterwarnings("ignore", message=".*does not have many workers")
         warnings.filterwarnings("ignore", message=".*treespec.*")  # Lightning's own use of torch
-        runner.predict(module, return_predictions=False)
+        try:
+            runner.predict(module, return_predictions=False)
+        finally:
+            module.release()
     runner.strategy.barrier()  # a rank without a pack is here at once; the table is whole when all are
-    if module.due and scoring.dtype != "float32" and runner.is_global_zero:
-        module.float32_rank_correlation = _against_float32(artifact, module, str(runner.strategy.root_device))
-    return module
+    return module, str(runner.strategy.root_device)
 
 
-def _against_float32(artifact: Artifact, module: ScoringModule, device: str, sample: int = 64) -> float:
-    """Rank correlation of the computed log-likelihoods with float32 ones, over evenly spaced due pairs."""
-    from tss_lab.engine.score import score_pairs
-    from tss_lab.models import load_model
-
-    due = module.due[:: max(1, -(-len(module.due) // sample))]
-    chosen = [module.pairs[index] for index in due]
-    exact, _ = score_pairs(load_model(module.folder, "float32", device=device), chosen, module.scoring)
-    found = spearman(_joined(artifact, chosen)["loglik"].to_numpy(), exact)
-    log.info("%s against float32 on %d pairs: rank correlation %.4f", module.scoring.dtype, len(chosen), found)
-    return found
+def _describe(artifact: Artifact, qualities: Mapping[str, Quality]) -> None:
+    """Writes the manifest."""
+    stored = artifact.scan()
+    rows = 0 if stored is None else int(stored.select(pl.len()).collect().item())
+    noted = {name: asdict(quality) for name, quality in qualities.items()}
+    artifact.write_manifest(complete=True, counts={"rows": rows}, versions=versions(), quality=noted)
 
 
-def _facts(module: ScoringModule | None) -> dict[str, Any]:
-    if module is None or module.scorer is None:
+def _measure(
+    artifact: Artifact, local_model: LocalModel, scoring: ScoringConfig, pairs: Sequence[TokenPair], device: str
+) -> None:
+    """Compares a low precision with float32 over a sample of the plan, and notes it in the manifest."""
+    sample = sample_of(pairs)
+    name, noted = sample_name(sample), noted_qualities(artifact)
+    # Noted beforehand: should the system kill us for the memory, the next run doesn't try again.
+    _describe(artifact, with_quality(noted, name, Quality(None, len(sample), "the comparison didn't end")))
+    loglik_P = _joined(artifact, sample)["loglik"].to_numpy()
+    found = against_float32(local_model.folder, scoring, sample, loglik_P, device)
+    _describe(artifact, with_quality(noted, name, found))
+
+
+def _facts(module: ScoringModule) -> dict[str, Any]:
+    if module.scorer is None:
         return {}
     return {
         "engine": module.scorer.engine,
         "num_forwards": module.scorer.num_forwards,
         "num_tokens": module.cost.num_tokens if module.cost else None,
         "flops": module.cost.flops if module.cost else None,
-        "self_check_difference": module.self_check_difference,
-        "float32_rank_correlation": module.float32_rank_correlation,
+        "self_check": module.scorer.checked,
     }
-
-
-def _write_manifest(artifact: Artifact) -> None:
-    stored = artifact.scan()
-    rows = 0 if stored is None else int(stored.select(pl.len()).collect().item())
-    artifact.write_manifest(complete=True, counts={"rows": rows}, versions=versions())

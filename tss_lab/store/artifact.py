@@ -101,8 +101,15 @@ class Artifact:
         names = [path.name for path in self.folder.glob("part-*")]
         return max((int(name.split("-")[1]) for name in names), default=-1) + 1
 
-    def write_manifest(self, *, complete: bool, counts: Mapping[str, Any], versions: Mapping[str, str]) -> None:
-        """Writes what the artefact is, what it holds, and what made it."""
+    def write_manifest(
+        self,
+        *,
+        complete: bool,
+        counts: Mapping[str, Any],
+        versions: Mapping[str, str],
+        quality: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Writes what the artefact is, what it holds, what made it and, where that was measured, how good it is."""
         write_json(
             self.folder / MANIFEST,
             {
@@ -113,6 +120,7 @@ class Artifact:
                 "counts": dict(counts),
                 "versions": dict(versions),
                 "complete": complete,
+                **({"quality": dict(quality)} if quality else {}),
             },
         )
 
@@ -135,17 +143,25 @@ class Artifact:
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
         """Holds the artefact for computing; jobs that need the same one wait here. Freed if we die."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        held = filelock.FileLock(self.folder / ".lock")
-        try:
-            held.acquire(timeout=0)
-        except filelock.Timeout:
+        held = self.try_lock(0)
+        if held is None:
             log.info("another run is computing %s; waiting for it", self.folder)
-            held.acquire()
+            held = self.try_lock(-1)
+        assert held is not None  # without a limit there is no giving up
         try:
             yield
         finally:
             held.release()
+
+    def try_lock(self, seconds: float) -> filelock.BaseFileLock | None:
+        """The same lock, to be released by the caller; None when another job held it for so long (below 0: wait)."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        held = filelock.FileLock(self.folder / ".lock")
+        try:
+            held.acquire(timeout=seconds)
+        except filelock.Timeout:
+            return None
+        return held
 
 
 def shard_is_whole(shard: Path, *, thorough: bool = False) -> bool:
