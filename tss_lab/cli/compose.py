@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra import version
+from hydra import compose, initialize_config_dir, version
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import _run_hydra, create_config_search_path
@@ -15,12 +15,15 @@ from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import env_override
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf.errors import OmegaConfBaseException
 
 from tss_lab.cli import config_folder
 from tss_lab.cli.check import checked, refuse_unsafe_sweep, require_folders, require_writable
 from tss_lab.cli.sweep import Job, refuse_shared_folders, varying
+from tss_lab.cli.words import in_words
 from tss_lab.config import RunConfig
 from tss_lab.console import readable_by_head
 from tss_lab.errors import ConfigError
@@ -97,3 +100,14 @@ def checked_job(composed: DictConfig) -> RunConfig:
     """The typed settings of the job that HydraConfig is set to. Raises ConfigError."""
     plain: Any = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
     return checked(plain, list(HydraConfig.get().overrides.task))
+
+
+def config_of(overrides: Sequence[str]) -> RunConfig:
+    """The settings that a command with these overrides has, without running it. Raises ConfigError in a sentence."""
+    folder = config_folder()
+    try:
+        with initialize_config_dir(str(folder), version_base="1.3"):
+            plain: Any = OmegaConf.to_container(compose("config", list(overrides)), resolve=True, throw_on_missing=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(in_words(error, overrides, [folder])) from error
+    return checked(plain, overrides)

@@ -1,4 +1,4 @@
-"""From a method's or a chooser's config to the object: its class by a dotted path, its settings checked by name and type."""
+"""From a method's or a chooser's config to the object: class by dotted path, settings checked by name and type."""
 
 from __future__ import annotations
 

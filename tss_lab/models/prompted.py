@@ -31,9 +31,8 @@ class PromptedModel:
         tokenizer, template = load_tokenizer(local.folder), get_template(scoring.template)
         own = context_length(local.folder)
         limits = [limit for limit in (scoring.max_length, own) if limit is not None]
-        return cls(
-            local, PromptEncoder(tokenizer, template, min(limits, default=None)), PromptEncoder(tokenizer, template, own)
-        )
+        scored = PromptEncoder(tokenizer, template, min(limits, default=None))
+        return cls(local, scored, PromptEncoder(tokenizer, template, own))
 
     def count_tokens(self, texts: Iterable[str]) -> IntArray:
         """Tokens of each text by itself."""
