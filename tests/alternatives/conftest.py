@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from tss_lab.alternatives.embed import Vectors
-from tss_lab.alternatives.generator import Reply, Request
+from tss_lab.alternatives.generators.base import Reply, Request
 from tss_lab.config import AlternativesConfig, GeneratorConfig
 from tss_lab.errors import GeneratorError
 from tss_lab.types import Example

@@ -15,7 +15,7 @@ import pytest
 
 from tests.alternatives.conftest import alternatives_config, example
 from tss_lab.alternatives import make_alternatives
-from tss_lab.alternatives.endpoint_generator import EndpointGenerator
+from tss_lab.alternatives.generators.endpoint import EndpointGenerator
 from tss_lab.config import GeneratorConfig
 from tss_lab.errors import ConfigError, GeneratorError
 from tss_lab.store import Store

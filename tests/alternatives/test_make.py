@@ -12,6 +12,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +20,7 @@ from tests.alternatives.conftest import ROOT, FakeGenerator, alternatives_config
 from tss_lab.alternatives import AlternativesRun, audit, make_alternatives
 from tss_lab.alternatives.asking import Asking
 from tss_lab.alternatives.clean import fold
+from tss_lab.alternatives.generators import make_generator
 from tss_lab.alternatives.quality import tally
 from tss_lab.config import GeneratorConfig
 from tss_lab.errors import ConfigError, DataError, GeneratorError
@@ -248,10 +250,21 @@ def test_who_gets_too_few_is_listed_with_the_reason(tmp_path: Path) -> None:
 
 
 def test_unknown_kinds_of_generator(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"generator.kind=parrot is not known; take transformers, endpoint, replay"):
+    with pytest.raises(ConfigError, match=r"generator.kind=parrot is not known; take endpoint, replay, transformers"):
         made(tmp_path, generator=generator_config(kind="parrot"))
+    with pytest.raises(ConfigError, match=r"generator.kind=base is not known"):
+        made(tmp_path, generator=generator_config(kind="base"))
     with pytest.raises(ConfigError, match=r"generator.kind=my.own.Parrot can't be loaded"):
         made(tmp_path, generator=generator_config(kind="my.own.Parrot"))
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "conf" / "generator").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_generator_of_the_configs_is_found(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = GeneratorConfig.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    built: list[GeneratorConfig] = []
+    monkeypatch.setattr(f"tss_lab.alternatives.generators.{config.kind}.build", lambda given, _: built.append(given))
+    make_generator(config, tmp_path)
+    assert built == [config]
 
 
 def test_a_long_input_is_shown_from_its_beginning_and_counted(tmp_path: Path) -> None:

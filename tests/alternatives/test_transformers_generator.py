@@ -12,8 +12,8 @@ import torch
 
 from tests.alternatives.conftest import example
 from tss_lab.alternatives.asking import Asking
-from tss_lab.alternatives.generator import Request
-from tss_lab.alternatives.transformers_generator import TransformersGenerator, _batches, sample
+from tss_lab.alternatives.generators.base import Request
+from tss_lab.alternatives.generators.transformers import TransformersGenerator, _batches, sample
 from tss_lab.config import GeneratorConfig, ModelConfig
 from tss_lab.errors import ConfigError, GeneratorError
 

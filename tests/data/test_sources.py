@@ -12,7 +12,7 @@ import yaml
 
 from tss_lab.config import DatasetConfig
 from tss_lab.data import load_examples
-from tss_lab.data.natural_instructions import _task_table
+from tss_lab.data.readers.natural_instructions import _task_table
 from tss_lab.errors import ConfigError, DataError
 
 ROOT = Path(__file__).parents[2]

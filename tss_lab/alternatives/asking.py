@@ -14,7 +14,7 @@ from typing import Any
 
 from tss_lab.alternatives import texts
 from tss_lab.alternatives.clean import CLEANING_VERSION, Cleaner, fold, lines_of
-from tss_lab.alternatives.generator import Request, Turn
+from tss_lab.alternatives.generators.base import Request, Turn
 from tss_lab.config import GeneratorConfig
 from tss_lab.types import Example
 

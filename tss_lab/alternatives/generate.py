@@ -16,7 +16,7 @@ from typing import Any
 import polars as pl
 
 from tss_lab.alternatives.asking import Asking, Round, StoredReply
-from tss_lab.alternatives.generator import Generator, Reply
+from tss_lab.alternatives.generators.base import Generator, Reply
 from tss_lab.alternatives.progress import shown
 from tss_lab.errors import ArtifactError, GeneratorError
 from tss_lab.provenance import versions

@@ -12,7 +12,7 @@ from tss_lab.alternatives.asking import Asking
 from tss_lab.alternatives.clean import fold
 from tss_lab.alternatives.embed import Embedder
 from tss_lab.alternatives.generate import Generated, generate
-from tss_lab.alternatives.generator import make_generator
+from tss_lab.alternatives.generators import make_generator
 from tss_lab.alternatives.retrieve import Neighbour, retrieve
 from tss_lab.config import AlternativesConfig, GeneratorConfig
 from tss_lab.errors import DataError

@@ -191,7 +191,7 @@ def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
 
 def _hub_rows(config: DatasetConfig) -> Iterator[Located]:
     import datasets
-    from huggingface_hub.errors import HTTPError
+    from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]  # of the HTTP library that it uses
 
     name = config.path or config.hub_id
     try:

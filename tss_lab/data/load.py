@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from tss_lab.config import DatasetConfig
 from tss_lab.data.check import DataCheck, check_row, content_id, remedy, shown
 from tss_lab.data.files import describe_source
-from tss_lab.data.rows import OTHER_CATEGORY, FilteredRows, RawRow, UnusableRow
+from tss_lab.data.readers import find_reader
+from tss_lab.data.rows import OTHER_CATEGORY, FilteredRows, UnusableRow
 from tss_lab.data.sample import draw
 from tss_lab.errors import ConfigError, DataError
 from tss_lab.types import Example
 
 log = logging.getLogger(__name__)
-
-Reader = Callable[[DatasetConfig], Iterator[RawRow | UnusableRow | FilteredRows]]
 
 
 @dataclass(frozen=True)
@@ -113,23 +111,3 @@ def _checked(config: DatasetConfig, check: DataCheck) -> Iterator[Example]:
             yield replace(example, example_id=content_id(example.instruction, example.input, example.output, copy))
         else:
             yield example
-
-
-def find_reader(name: str) -> Reader:
-    """The ``read`` function of ``tss_lab/data/<name>.py``, or the function a dotted path names."""
-    module_name, _, function = name.rpartition(".") if "." in name else (f"tss_lab.data.{name}", "", "read")
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"dataset.reader={name} is not there ({error}); "
-            "take records, natural_instructions, chat or starter, or the dotted path of a function"
-        ) from error
-    reader = getattr(module, function, None)
-    if not callable(reader):
-        raise ConfigError(
-            f"dataset.reader={name}: {module_name} has no function {function!r}; "
-            "name a function that takes a DatasetConfig and yields rows"
-        )
-    found: Reader = reader
-    return found

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from tss_lab.config import EvalConfig
 from tss_lab.errors import EvaluationError
@@ -113,7 +113,7 @@ def _hellaswag(row: Mapping[str, Any]) -> str | None:
 
 def _truthfulqa_mc1(row: Mapping[str, Any]) -> str | None:
     targets = row["mc1_targets"]
-    choices, labels = (targets.get(key) for key in ("choices", "labels")) if isinstance(targets, dict) else (None, None)
+    choices, labels = (targets.get("choices"), targets.get("labels")) if isinstance(targets, dict) else ([], [])
     if not _texts(choices) or not isinstance(labels, list) or len(labels) != len(choices):
         return "has no lists of one length in mc1_targets.choices and mc1_targets.labels"
     # The official task takes the first choice for the right one, whatever the labels say.
@@ -128,7 +128,7 @@ _FORMS: dict[str, Callable[[Mapping[str, Any]], str | None]] = {
 }
 
 
-def _texts(value: object) -> bool:
+def _texts(value: object) -> TypeGuard[list[str]]:
     return isinstance(value, list) and len(value) > 1 and all(isinstance(text, str) for text in value)
 
 
@@ -169,7 +169,7 @@ def _cache() -> Path:
 def _ask_hub(benchmark: Benchmark) -> None:
     """Raises EvaluationError unless the Hub may be asked and has the data set for us."""
     from huggingface_hub import HfApi, constants
-    from huggingface_hub.errors import HTTPError
+    from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]  # of the HTTP library that it uses
 
     said = os.environ.get("HF_DATASETS_OFFLINE")
     offline = constants.HF_HUB_OFFLINE if said is None else said.upper() in constants.ENV_VARS_TRUE_VALUES

@@ -16,7 +16,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tss_lab.alternatives.generator import Reply, Request, request_seed
+from tss_lab.alternatives.generators.base import Reply, Request, request_seed
 from tss_lab.alternatives.texts import BEGIN_WITH
 from tss_lab.config import GeneratorConfig
 from tss_lab.errors import ConfigError, GeneratorError
@@ -180,3 +180,6 @@ def _messages(request: Request) -> list[dict[str, str]]:
 
 def _one_line(text: str) -> str:
     return " ".join(str(text).split())[:200]
+
+
+build = EndpointGenerator

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tss_lab.alternatives.generator import Reply, Request, Turn, request_seed
+from tss_lab.alternatives.generators.base import Reply, Request, Turn, request_seed
 from tss_lab.config import GeneratorConfig
 from tss_lab.errors import ConfigError, GeneratorError
 from tss_lab.models import load_model, load_tokenizer, resolve_model
@@ -277,3 +277,6 @@ def _window(model: PreTrainedModel) -> int | None:
 
 def _room(model: PreTrainedModel) -> int:
     return int(getattr(model.config.get_text_config(), "max_position_embeddings", 1 << 20))
+
+
+build = TransformersGenerator

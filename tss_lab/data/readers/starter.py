@@ -13,7 +13,7 @@ from tss_lab.config import DatasetConfig
 from tss_lab.data.files import file_rows
 from tss_lab.data.rows import FilteredRows, RawRow, UnusableRow
 
-STARTER = Path(__file__).parent / "starter" / "starter.jsonl"
+STARTER = Path(__file__).parents[1] / "starter" / "starter.jsonl"
 
 
 def read(config: DatasetConfig) -> Iterator[RawRow | UnusableRow | FilteredRows]:

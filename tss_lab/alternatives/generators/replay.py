@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from tss_lab.alternatives.generator import Reply, Request
+from tss_lab.alternatives.generators.base import Reply, Request
 from tss_lab.config import GeneratorConfig
 from tss_lab.errors import ConfigError, GeneratorError
 from tss_lab.store import file_sha256
@@ -88,3 +88,6 @@ class ReplayGenerator:
                 self._by_content[(row["instruction"], row.get("input") or "")] = lines
             else:
                 raise GeneratorError(f"row {number} of {self.path} has no example_id and no instruction; mend it")
+
+
+build = ReplayGenerator

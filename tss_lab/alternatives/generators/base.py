@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
-from tss_lab.config import GeneratorConfig
-from tss_lab.errors import ConfigError
 from tss_lab.types import Example
 
 Turn = tuple[str, str]  # (role, content); role is system, user or assistant
@@ -42,7 +38,7 @@ class Reply:
 
 
 class Generator(Protocol):
-    """Who writes alternatives. Built from (GeneratorConfig, cache folder)."""
+    """Who writes alternatives. Built from (GeneratorConfig, cache folder): its module's ``build``."""
 
     def identity(self) -> dict[str, Any]:
         """What determines the replies beside the requests: weights or model name, sampling settings, seed."""
@@ -56,28 +52,6 @@ class Generator(Protocol):
         All requests of one example stand together. Raises GeneratorError when it can't go on; what was
         yielded before that is kept.
         """
-
-
-def make_generator(config: GeneratorConfig, cache: Path) -> Generator:
-    """The generator that ``config.kind`` names: one of ours, or the dotted path of a class."""
-    ours = {"transformers": "TransformersGenerator", "endpoint": "EndpointGenerator", "replay": "ReplayGenerator"}
-    if "." in config.kind:
-        module_name, _, class_name = config.kind.rpartition(".")
-    elif config.kind in ours:
-        module_name, class_name = f"tss_lab.alternatives.{config.kind}_generator", ours[config.kind]
-    else:
-        raise ConfigError(
-            f"generator.kind={config.kind} is not known; take {', '.join(ours)}, or the dotted path of a class"
-        )
-    try:
-        found = getattr(importlib.import_module(module_name), class_name)
-    except (ModuleNotFoundError, AttributeError) as error:
-        raise ConfigError(
-            f"generator.kind={config.kind} can't be loaded ({error}); "
-            "name a class that takes (GeneratorConfig, cache folder)"
-        ) from error
-    generator: Generator = found(config, cache)
-    return generator
 
 
 def request_seed(request: Request, seed: int) -> int:
