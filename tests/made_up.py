@@ -17,7 +17,8 @@ from tss_lab.config import RunConfig
 from tss_lab.runs import names, open_folder
 from tss_lab.runs.evaluations import flat_metrics, summarise, write_evaluation
 from tss_lab.runs.likelihoods import COLUMNS
-from tss_lab.runs.tables import from_alternatives, from_examples, from_selection, selected_lines
+from tss_lab.runs.rows import selected_lines
+from tss_lab.runs.tables import from_alternatives, from_examples, from_selection
 from tss_lab.types import Alternative, EvaluationResult, Example, HeldOutMeasure, Likelihoods, Selection, SetAside
 
 CONF = Path(__file__).resolve().parents[1] / "conf"

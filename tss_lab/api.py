@@ -18,7 +18,8 @@ from tss_lab.config import RunConfig
 from tss_lab.console import quiet, show_log
 from tss_lab.data import Dataset, load_examples
 from tss_lab.errors import ConfigError, DataError
-from tss_lab.methods import Budget, Evidence, Needs, build_chooser, build_method, select as select_examples
+from tss_lab.methods import Budget, Evidence, Needs, build_chooser, build_method
+from tss_lab.methods import select as select_examples
 from tss_lab.models import resolve_model
 from tss_lab.models.prompted import PromptedModel
 from tss_lab.runs.likelihoods import to_likelihoods
@@ -63,9 +64,7 @@ def score(
     """
     show_log() if progress else quiet()
     given = _as_dicts(rows)
-    configs = {
-        name: config_of([*_overrides(model, name, alternatives, generator, k), *overrides]) for name in methods
-    }
+    configs = {name: config_of([*_overrides(model, name, alternatives, generator, k), *overrides]) for name in methods}
     if not configs:
         raise ConfigError("methods=[] names no method; give some, such as methods=['tss_pp']")
     config = next(iter(configs.values()))
@@ -109,7 +108,12 @@ def select(
 def _overrides(model: str, method: str, alternatives: str, generator: str | None, k: int) -> list[str]:
     known = (config_folder() / "model" / f"{model}.yaml").is_file()
     found = [f"model={model}" if known else f"model.path={json.dumps(model)}", f"method={method}", "dataset=jsonl"]
-    return [*found, f"alternatives={alternatives}", f"alternatives.k={k}", *([f"generator={generator}"] if generator else [])]
+    return [
+        *found,
+        f"alternatives={alternatives}",
+        f"alternatives.k={k}",
+        *([f"generator={generator}"] if generator else []),
+    ]
 
 
 def _as_dicts(rows: Any) -> list[dict[str, Any]]:
@@ -189,5 +193,8 @@ def _table(
     scored = pl.any_horizontal(pl.col(name).is_not_null() for name in configs)
     frame = pl.from_dicts(list(given), infer_schema_length=None).with_columns(**columns)
     return frame.with_columns(
-        pl.when(pl.col(SET_ASIDE).is_null() & ~scored).then(pl.lit(unscored)).otherwise(pl.col(SET_ASIDE)).alias(SET_ASIDE)
+        pl.when(pl.col(SET_ASIDE).is_null() & ~scored)
+        .then(pl.lit(unscored))
+        .otherwise(pl.col(SET_ASIDE))
+        .alias(SET_ASIDE)
     )

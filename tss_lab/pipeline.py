@@ -31,7 +31,8 @@ from tss_lab.methods import (
 from tss_lab.runs import RunFolder, names, open_folder, read_run
 from tss_lab.runs.evaluations import copy_evaluation, flat_metrics
 from tss_lab.runs.likelihoods import COLUMNS, to_likelihoods
-from tss_lab.runs.tables import from_alternatives, from_examples, from_selection, selected_lines
+from tss_lab.runs.rows import scored_lines, selected_lines
+from tss_lab.runs.tables import from_alternatives, from_examples, from_selection
 from tss_lab.stages import StagePlan, plan_run, refuse_early, refuse_model_early
 from tss_lab.store import Store, fingerprint
 from tss_lab.types import Alternative, Example, FloatArray, Likelihoods, PromptKind, Selection
@@ -216,7 +217,8 @@ def choose(
         budget = Budget(config.budget.kind, config.rho)
         selection, weights = select(method, chooser, config.method, budget, config.seed, evidence, scores_N)
         step.write(names.SCORES, from_selection(selection))
-        step.write(names.SELECTED, selected_lines(selection, dataset.examples))
+        step.write(names.SELECTED, selected_lines(selection, dataset.examples, dataset.rows))
+        step.write(names.SCORED, scored_lines(dataset.rows, selection, folder.reasons))
         if plan.needs_model:  # its tokenizer is at hand
             counts = dict(zip(evidence.example_id_N.tolist(), evidence.num_target_tokens_N.tolist(), strict=True))
             step.write(names.EXAMPLES, from_examples(dataset.examples, dataset.held_out, counts))

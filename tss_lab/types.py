@@ -9,7 +9,7 @@ sum divided by the number of target tokens. ``seconds`` are wall-clock unless na
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,11 +36,29 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class SetAside:
-    """A row that isn't used, with the reason in words; listed in ``run.json``, never dropped silently."""
+    """A row that isn't used, with the reason in words; listed in ``set_aside.jsonl``, never dropped silently.
+
+    ``example_id`` is empty for a row that never became an example.
+    """
 
     where: str
     reason: str
     detail: str = ""
+    example_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRow:
+    """A row as the source has it, and what became of it.
+
+    ``example_id`` is None for a row that never became an example; ``reason`` says why a row is not among those to
+    choose from (bad, a duplicate, held out, not drawn), and is None where it is.
+    """
+
+    where: str
+    columns: Mapping[str, Any]
+    example_id: str | None
+    reason: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,7 +129,9 @@ def _together(examples: Sequence[Example], config: AlternativesConfig, parts: _P
         examples_short += total < full
         if total == 0 or (total < config.k and config.on_too_few == "set_aside"):
             detail = f"{total} of {config.k} alternatives could be generated or retrieved"
-            set_aside.append(SetAside(f"example {example.example_id}", "too few alternatives", detail))
+            set_aside.append(
+                SetAside(f"example {example.example_id}", "too few alternatives", detail, example.example_id)
+            )
             continue
         num_generated += len(generated)
         num_retrieved += len(retrieved)

@@ -98,9 +98,6 @@ class DataCheck:
             "held_out": self.held_out,
             "filtered": dict(self.filtered),
             "set_aside": dict(self.set_aside),
-            "set_aside_rows": [
-                {"where": row.where, "reason": row.reason, "detail": row.detail} for row in self.set_aside_rows
-            ],
             "length_quantiles": self.length_quantiles,
             "categories": self.categories,
             "special_token_rows": None if self.special_tokens is None else self.special_tokens.rows,
@@ -161,20 +158,22 @@ def check_row(row: RawRow, config: DatasetConfig) -> Example | UnusableRow:
     for name in ("instruction", "input", "output"):
         value = getattr(row, name)
         if not isinstance(value, str):
-            return UnusableRow(row.where, "wrong type", f"'{name}' is {_kind(value)}, expected a text")
+            return UnusableRow(row.where, "wrong type", f"'{name}' is {_kind(value)}, expected a text", row.columns)
         problem = _bad_characters(value)
         if problem:
-            return UnusableRow(row.where, problem[0], f"'{name}' holds {problem[1]}")
+            return UnusableRow(row.where, problem[0], f"'{name}' holds {problem[1]}", row.columns)
     instruction, input_text, output = str(row.instruction), str(row.input), str(row.output)
     for name, text in (("instruction", instruction), ("output", output)):
         if not text.strip():
-            return UnusableRow(row.where, f"empty {name}", f"'{name}' is empty")
+            return UnusableRow(row.where, f"empty {name}", f"'{name}' is empty", row.columns)
     if len(output) > config.max_output_characters:
         detail = f"'output' has {len(output)} characters, the limit is {config.max_output_characters}"
-        return UnusableRow(row.where, "longer than the limit", detail)
+        return UnusableRow(row.where, "longer than the limit", detail, row.columns)
     category = None if row.category is None else str(row.category)
     if category and _bad_characters(category):
-        return UnusableRow(row.where, "control characters", "'category' holds characters that can't be shown")
+        return UnusableRow(
+            row.where, "control characters", "'category' holds characters that can't be shown", row.columns
+        )
     input_text = input_text if input_text.strip() else ""
     return Example(
         content_id(instruction, input_text, output),

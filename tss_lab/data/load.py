@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
 from tss_lab.config import DatasetConfig
@@ -14,7 +14,7 @@ from tss_lab.data.readers import find_reader
 from tss_lab.data.rows import OTHER_CATEGORY, FilteredRows, UnusableRow
 from tss_lab.data.sample import draw
 from tss_lab.errors import ConfigError, DataError
-from tss_lab.types import Example
+from tss_lab.types import Example, SourceRow
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +31,8 @@ class Dataset:
     held_out: list[Example]
     corpus: list[Example]
     check: DataCheck
+    rows: list[SourceRow]
+    """Every row of the source in its order, used or not; rows that a reader leaves out unread are only counted."""
 
 
 def load_examples(config: DatasetConfig) -> Dataset:
@@ -39,7 +41,8 @@ def load_examples(config: DatasetConfig) -> Dataset:
     Raises DataError for a bad row (``on_bad_row=fail``), an unreadable source, or one with no usable row.
     """
     check = DataCheck(config.name, describe_source(config))
-    examples = list(_checked(config, check))
+    rows: list[SourceRow] = []
+    examples = list(_checked(config, check, rows))
     if not examples and check.filtered[OTHER_CATEGORY]:
         raise DataError(_no_such_category(config, check))
     if not examples:
@@ -73,7 +76,14 @@ def load_examples(config: DatasetConfig) -> Dataset:
         check.used,
         check.held_out,
     )
-    return Dataset(used, held_out, corpus, check)
+    drawn = {example.example_id for example in used}
+    return Dataset(used, held_out, corpus, check, [_with_role(row, drawn, taken) for row in rows])
+
+
+def _with_role(row: SourceRow, drawn: Collection[str], held_out: Collection[str]) -> SourceRow:
+    if row.reason is not None or row.example_id in drawn:
+        return row
+    return replace(row, reason="held out" if row.example_id in held_out else "not drawn (dataset.limit)")
 
 
 def _no_such_category(config: DatasetConfig, check: DataCheck) -> str:
@@ -83,7 +93,8 @@ def _no_such_category(config: DatasetConfig, check: DataCheck) -> str:
     return f"{said}: its rows carry no category; name the field with dataset.fields.category, or drop the filter"
 
 
-def _checked(config: DatasetConfig, check: DataCheck) -> Iterator[Example]:
+def _checked(config: DatasetConfig, check: DataCheck, rows: list[SourceRow]) -> Iterator[Example]:
+    """The rows that pass as examples; every row read goes into ``rows`` with what became of it."""
     copies: Counter[str] = Counter()
     wanted = None if config.categories is None else {name.casefold() for name in config.categories}
     for row in find_reader(config.reader)(config):
@@ -93,21 +104,28 @@ def _checked(config: DatasetConfig, check: DataCheck) -> Iterator[Example]:
             continue
         check.rows_read += 1
         example = row if isinstance(row, UnusableRow) else check_row(row, config)
+        if isinstance(example, Example):
+            if wanted is not None and (example.category or "").casefold() not in wanted:
+                check.leave_out(FilteredRows(OTHER_CATEGORY, 1, example.category))
+                rows.append(SourceRow(row.where, row.columns, example.example_id, OTHER_CATEGORY))
+                continue
+            example = _told_apart(example, row.where, copies, config)
+        elif config.on_bad_row == "fail":
+            raise DataError(f"{example.where}: {example.detail}; {remedy(example)}")
         if isinstance(example, UnusableRow):
-            if config.on_bad_row == "fail":
-                raise DataError(f"{example.where}: {example.detail}; {remedy(example)}")
             check.put_aside(example)
-            continue
-        if wanted is not None and (example.category or "").casefold() not in wanted:
-            check.leave_out(FilteredRows(OTHER_CATEGORY, 1, example.category))
-            continue
-        copy = copies[example.example_id]
-        copies[example.example_id] += 1
-        if copy and config.drop_duplicates:
-            check.put_aside(
-                UnusableRow(row.where, "duplicate", "the same instruction, input and output stand in an earlier row")
-            )
-        elif copy:
-            yield replace(example, example_id=content_id(example.instruction, example.input, example.output, copy))
+            rows.append(SourceRow(row.where, row.columns, None, example.reason))
         else:
+            rows.append(SourceRow(row.where, row.columns, example.example_id, None))
             yield example
+
+
+def _told_apart(example: Example, where: str, copies: Counter[str], config: DatasetConfig) -> Example | UnusableRow:
+    """A second copy of an example is set aside, or kept under an id of its own."""
+    copy = copies[example.example_id]
+    copies[example.example_id] += 1
+    if not copy:
+        return example
+    if config.drop_duplicates:
+        return UnusableRow(where, "duplicate", "the same instruction, input and output stand in an earlier row")
+    return replace(example, example_id=content_id(example.instruction, example.input, example.output, copy))

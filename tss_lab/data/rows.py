@@ -11,7 +11,10 @@ OTHER_CATEGORY = "category not asked for"
 
 @dataclass(frozen=True, slots=True)
 class RawRow:
-    """One unchecked training triple. ``where`` finds it again: ``row 12 of my.jsonl`` (rows count from 1)."""
+    """One unchecked training triple. ``where`` finds it again: ``row 12 of my.jsonl`` (rows count from 1).
+
+    ``columns`` is the row as the source has it; people get it back beside the scores.
+    """
 
     where: str
     instruction: object
@@ -19,6 +22,7 @@ class RawRow:
     output: object
     category: object = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+    columns: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,7 @@ class UnusableRow:
     where: str
     reason: str
     detail: str
+    columns: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,6 +108,11 @@ class RunFolder:
         if self.is_writer:
             write_atomic(self.path / names.SET_ASIDE, "".join(lines))
 
+    @property
+    def reasons(self) -> dict[str, str]:
+        """Example -> why a step of this run set it aside."""
+        return {row.example_id: row.reason for rows in self._set_aside.values() for row in rows if row.example_id}
+
 
 class Step:
     """What one step of the pipeline says about itself."""
@@ -127,18 +132,18 @@ class Step:
         """Rows that this step doesn't use, each with its reason."""
         self.folder.put_aside(self.name, rows)
 
-    def write(self, name: str, content: pl.DataFrame | str | Mapping[str, Any]) -> None:
-        """A file of the folder, whole or not at all: a frame as Parquet, a mapping as JSON, a text as it is."""
+    def write(self, name: str, content: pl.DataFrame | str | Iterator[str] | Mapping[str, Any]) -> None:
+        """A file of the folder, whole or not at all: a frame as Parquet, a mapping as JSON, texts as they are."""
         if not self.folder.is_writer:
             return
         self.folder._fresh.add(name)
         path = self.folder.path / name
         if isinstance(content, pl.DataFrame):
             write_atomic(path, parquet_bytes(content))
-        elif isinstance(content, str):
-            write_atomic(path, content)
-        else:
+        elif isinstance(content, Mapping):
             write_json(path, content)
+        else:
+            write_atomic(path, content)
 
 
 @contextlib.contextmanager

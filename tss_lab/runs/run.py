@@ -95,7 +95,7 @@ class Run:
     def set_aside(self) -> list[SetAside]:
         """Every row that was read and not used, with its reason."""
         rows = self._read(names.SET_ASIDE, lambda path: list(names.read_lines(path))) or []
-        return [SetAside(row["where"], row["reason"], row["detail"]) for row in rows]
+        return [SetAside(**{name: value for name, value in row.items() if name != "step"}) for row in rows]
 
     @cached_property
     def likelihoods(self) -> Likelihoods | None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
 
-import numpy as np
 import polars as pl
 
 from tss_lab.types import Alternative, Example, Selection
@@ -82,22 +80,3 @@ def to_selection(table: pl.DataFrame) -> Selection:
         table["example_id"].to_numpy().astype(object), table["score"].to_numpy(), table["rank"].to_numpy(),
         table["kept"].to_numpy(), table["weight"].to_numpy(),
     )  # fmt: skip
-
-
-def selected_lines(selection: Selection, examples: Sequence[Example]) -> str:
-    """``selected.jsonl``: the kept rows, best first, ready for any trainer that reads instruction data."""
-    by_id = {example.example_id: example for example in examples}
-    kept = np.flatnonzero(selection.kept_N)
-    lines = []
-    for n in kept[np.argsort(selection.rank_N[kept])]:
-        example = by_id[str(selection.example_id_N[n])]
-        row: dict[str, Any] = {
-            "instruction": example.instruction,
-            "input": example.input,
-            "output": example.output,
-            "weight": float(selection.weight_N[n]),
-            "score": float(selection.score_N[n]),
-            "example_id": example.example_id,
-        }
-        lines.append(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
-    return "".join(lines)

@@ -85,16 +85,20 @@ def plan_pairs(
     for example in examples:
         others = alternatives.get(example.example_id, ()) if PromptKind.ALTERNATIVE in kinds else ()
         if PromptKind.ALTERNATIVE in kinds and not others:
-            set_aside.append(SetAside(example.example_id, "it has no alternative instruction"))
+            set_aside.append(_put_aside(example, "it has no alternative instruction"))
             continue
         try:
             pairs += _pairs_of(example, others, kinds, encoder, context)
         except DataError as error:
-            set_aside.append(SetAside(example.example_id, str(error)))
+            set_aside.append(_put_aside(example, str(error)))
     step = max(1, -(-len(examples) // _MERGE_SAMPLE))
     checked = examples[::step] if kinds - {PromptKind.UNCONDITIONAL} else []
     merged = sum(encoder.merges_across_boundary(e.instruction, e.input, e.output) for e in checked)
     return Plan(pairs, set_aside, len(examples), merged / len(checked) if checked else None, len(checked))
+
+
+def _put_aside(example: Example, reason: str) -> SetAside:
+    return SetAside(f"example {example.example_id}", reason, example_id=example.example_id)
 
 
 def _unconditional_context(encoder: PromptEncoder, ifd_context: IfdContext) -> list[int]:

@@ -78,7 +78,9 @@ def encode_rows(
             encoded = fitting.encode_example([example.instruction], example.input, example.output)
         except DataError as error:
             set_aside.append(
-                SetAside(where=example.example_id, reason="no target tokens to train on", detail=str(error))
+                SetAside(
+                    f"example {example.example_id}", "no target tokens to train on", str(error), example.example_id
+                )
             )
             continue
         cut = encoded.truncated[0] and len(encoded.target_ids) < len(fitting.encode(example.output))

@@ -7,7 +7,7 @@ import io
 import json
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,14 +34,18 @@ def file_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def write_atomic(path: Path, content: bytes | str) -> None:
-    """Writes a whole file or none of it: hidden temporary name, fsync, atomic rename, fsync of the folder."""
+def write_atomic(path: Path, content: bytes | str | Iterable[str]) -> None:
+    """Writes a whole file or none of it: hidden temporary name, fsync, atomic rename, fsync of the folder.
+
+    An iterable of texts is written as it comes, one after the other.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f".{path.name}.{uuid.uuid4().hex}.tmp"
-    data = content.encode() if isinstance(content, str) else content
+    pieces = (content,) if isinstance(content, (bytes, str)) else content
     try:
         with temporary.open("wb") as stream:
-            stream.write(data)
+            for piece in pieces:
+                stream.write(piece.encode() if isinstance(piece, str) else piece)
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(temporary, path)

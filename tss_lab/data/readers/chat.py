@@ -39,7 +39,7 @@ def read(config: DatasetConfig) -> Iterator[RawRow | UnusableRow | FilteredRows]
             raise DataError(_no_messages(where, row))
         turns = _turns(row[name])
         if isinstance(turns, str):
-            yield UnusableRow(where, "not a conversation", turns)
+            yield UnusableRow(where, "not a conversation", turns, row)
             continue
         yield RawRow(
             where,
@@ -48,6 +48,7 @@ def read(config: DatasetConfig) -> Iterator[RawRow | UnusableRow | FilteredRows]
             output=turns[-1][1],
             category=row.get(category) if category else None,
             extra={"num_turns": len(turns)},
+            columns=row,
         )
     if there:
         require_fields(fields, (CATEGORY,), there, config)

@@ -60,7 +60,13 @@ def _task_file(path: Path, config: DatasetConfig) -> Rows:
             yield UnusableRow(where, "wrong type", "the instance is no object")
             continue
         yield RawRow(
-            where, definition, instance.get("input", ""), _first(instance.get("output")), category, {"task": path.stem}
+            where,
+            definition,
+            instance.get("input", ""),
+            _first(instance.get("output")),
+            category,
+            {"task": path.stem},
+            {"task": path.stem, "category": category, **instance},
         )
 
 
@@ -84,7 +90,7 @@ def _instances(config: DatasetConfig) -> Rows:
         if reason := _left_out(category, table.languages(task), config):
             left_out[reason, category] += 1
             continue
-        raw = RawRow(where, row["definition"], row["inputs"], _first(row["targets"]), category, {"task": task})
+        raw = RawRow(where, row["definition"], row["inputs"], _first(row["targets"]), category, {"task": task}, row)
         if config.per_task is None:
             yield raw
         else:

@@ -37,7 +37,7 @@ def read(config: DatasetConfig) -> Iterator[RawRow | UnusableRow | FilteredRows]
                 )
             require_fields(fields, _REQUIRED, there, config)
         if absent:
-            yield UnusableRow(where, "missing field", f"it has no field {absent[0]!r}")
+            yield UnusableRow(where, "missing field", f"it has no field {absent[0]!r}", row)
             continue
         values = {role: row.get(name) if name else None for role, name in fields.items()}
         yield RawRow(
@@ -46,6 +46,7 @@ def read(config: DatasetConfig) -> Iterator[RawRow | UnusableRow | FilteredRows]
             input="" if values["input"] is None else values["input"],
             output=values["output"],
             category=values["category"],
+            columns=row,
         )
     if num_rows:
         require_fields(fields, OPTIONAL, there, config)

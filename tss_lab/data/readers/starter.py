@@ -24,5 +24,5 @@ def read(config: DatasetConfig) -> Iterator[RawRow | UnusableRow | FilteredRows]
             continue
         yield RawRow(
             where, row.get("instruction"), row.get("input", ""), row.get("output"), row.get("category"),
-            extra={key: row[key] for key in ("specificity", "why") if key in row},
+            extra={key: row[key] for key in ("specificity", "why") if key in row}, columns=row,
         )  # fmt: skip
