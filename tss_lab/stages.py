@@ -120,11 +120,6 @@ def refuse_model_early(config: RunConfig, plan: StagePlan, folder: Path, model_f
     """
     if not plan.sft.may_compute or (folder / names.MODEL).exists():
         return
-    from transformers import AutoConfig
-
-    from tss_lab.engine.support import reason_against_tree
     from tss_lab.sft.ready import refuse_training_early, room_for_training
 
-    against = reason_against_tree(AutoConfig.from_pretrained(model_folder, local_files_only=True), training=True)
-    room = room_for_training(folder)
-    refuse_training_early(config.sft, config.trainer, model_folder, room, against_tree=against)
+    refuse_training_early(config.sft, config.trainer, model_folder, room_for_training(folder))

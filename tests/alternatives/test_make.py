@@ -244,7 +244,7 @@ def test_who_gets_too_few_is_listed_with_the_reason(tmp_path: Path) -> None:
     assert list(run.by_example) == ["e003"]
     assert run.counts["set_aside"] == len(run.set_aside) == 5
     assert run.set_aside[0] == SetAside(
-        "example e000", "too few alternatives", "2 of 3 alternatives could be generated or retrieved"
+        "example e000", "too few alternatives", "2 of 3 alternatives could be generated or retrieved", "e000"
     )
     assert {aside.where for aside in run.set_aside} == {f"example {one.example_id}" for one in few} - {"example e003"}
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tss_lab.engine import attention
-from tss_lab.engine.attention import _flex, sees, tree_attention_in
+from tss_lab.engine.attention import TreeUnsupportedError, sees, tree_attention, tree_attention_in
 from tss_lab.engine.forward import encode
 from tss_lab.engine.head import head_of, target_logprobs, target_nll
 from tss_lab.engine.tree import build_pack, flat_pack
@@ -70,23 +70,12 @@ def test_own_attention_is_restored(tiny_llama):
     assert model.config._attn_implementation == before
 
 
-@pytest.mark.parametrize("window", [None, 5])
-def test_flex_mask_equals_the_blocks(window):
-    """The GPU's mask, run by flex attention's reference on a CPU, against the rule and the block path."""
-    from tss_lab.engine.attention import tree_attention
-
-    layout = build_pack(random_pairs(6, seed=1)).layout
-    torch.manual_seed(0)
-    length = layout.num_tokens
-    query = torch.randn(1, 4, length, 16)
-    key, value = torch.randn(2, 1, 2, length, 16)
-    index = np.arange(length)
-    seen = torch.from_numpy(sees(layout, window)(index[:, None], index[None, :]))
-    dense = torch.nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=seen, enable_gqa=True)
-    flex = _flex(query, key, value, None, window, layout, compiled=False)
-    blocks, _ = tree_attention(torch.nn.Identity(), query, key, value, None, sliding_window=window, tree=layout)
-    assert torch.allclose(flex, dense.transpose(1, 2), atol=1e-5)
-    assert torch.allclose(blocks, dense.transpose(1, 2), atol=1e-5)
+def test_dropout_of_attention_is_refused():
+    """A token that several examples share can't be dropped for one of them."""
+    layout = build_pack(random_pairs(2, seed=1)).layout
+    heads = torch.randn(3, 1, 2, layout.num_tokens, 8)
+    with pytest.raises(TreeUnsupportedError, match="dropout"):
+        tree_attention(torch.nn.Identity(), *heads, None, dropout=0.1, tree=layout)
 
 
 few_ids = st.lists(st.integers(0, 2), min_size=1, max_size=12)

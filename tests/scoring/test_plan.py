@@ -45,7 +45,7 @@ def test_what_cannot_be_scored_is_set_aside_with_its_reason(tiny_llama):
     plan = plan_pairs(
         examples, alternatives | {"long": alternatives["e0"]}, frozenset({TRUE, ALTERNATIVE}), encoder_of(tiny_llama)
     )
-    assert {aside.where: aside.reason.split(";")[0] for aside in plan.set_aside} == {
+    assert {aside.example_id: aside.reason.split(";")[0] for aside in plan.set_aside} == {
         "e1": "it has no alternative instruction",
         "long": "the prompt leaves no room for the output within 512 tokens",
     }

@@ -19,8 +19,8 @@ ON_CPU = TrainerConfig(accelerator="cpu")
 PLENTY = 1 << 40
 
 
-def refuse(base: Path, sft: Any, trainer: TrainerConfig = ON_CPU, room: int = PLENTY, **given: Any) -> None:
-    refuse_training_early(sft, trainer, base, room, against_tree=given.get("against_tree"))
+def refuse(base: Path, sft: Any, trainer: TrainerConfig = ON_CPU, room: int = PLENTY) -> None:
+    refuse_training_early(sft, trainer, base, room)
 
 
 @pytest.mark.parametrize("changes", [{}, {"packing": "padded"}, {"lora": {"rank": 2}}])
@@ -29,11 +29,15 @@ def test_nothing_speaks_against_a_training_that_works(tiny_llama_folder: Path, c
 
 
 @pytest.mark.parametrize("packing", ["tree", "flat"])
-def test_packing_must_fit_the_attention(tiny_llama_folder: Path, packing: str) -> None:
+def test_packing_must_fit_the_attention(
+    tiny_llama_folder: Path, packing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     reason = "gemma2 caps its attention scores"
-    with pytest.raises(ConfigError, match=f"sft.packing={packing}: {reason}; set sft.packing=padded"):
-        refuse(tiny_llama_folder, make_sft(packing=packing), against_tree=reason)
-    refuse(tiny_llama_folder, make_sft(packing="padded"), against_tree=reason)
+    monkeypatch.setattr("tss_lab.sft.packing.reason_against_tree", lambda *_, **__: reason)
+    with pytest.raises(ConfigError, match=f"sft.packing={packing}: {reason}; take sft.packing=auto or padded"):
+        refuse(tiny_llama_folder, make_sft(packing=packing))
+    refuse(tiny_llama_folder, make_sft(packing="padded"))
+    refuse(tiny_llama_folder, make_sft(packing="auto"))
 
 
 def test_adapters_must_fit_and_be_installed(tiny_llama_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from tss_lab.engine.forward import encode
 from tss_lab.engine.head import head_of, target_logprobs
 from tss_lab.engine.plain import plain_logprobs
 from tss_lab.engine.self_check import SelfCheck, self_check
-from tss_lab.engine.support import tree_refusal
+from tss_lab.engine.support import tree_failed, tree_refusal
 from tss_lab.engine.tree import build_pack, shared_prefix, sort_key
 from tss_lab.errors import ModelError
 from tss_lab.types import BoolArray, FloatArray, TokenPair
@@ -123,7 +123,7 @@ class Scorer:
             return self._by_tree(pairs)
         except (TreeUnsupportedError, torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
-                if not (self._may_fall_back and _tree_failed(error)):
+                if not (self._may_fall_back and tree_failed(error)):
                     raise
                 self.use_plain(f"{type(error).__name__}: {str(error).splitlines()[0]}")
                 return self._token_logprobs(pairs)
@@ -223,12 +223,6 @@ def _fitting_tokens(model: PreTrainedModel) -> int:
 def out_of_memory(error: BaseException) -> bool:
     """Whether an error says that a device or the machine had no memory left."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
-
-
-def _tree_failed(error: BaseException) -> bool:
-    """Whether the tree path can't be had here: a model it doesn't know, or a GPU kernel that can't be built."""
-    makers = ("torch._dynamo", "torch._inductor", "triton")
-    return isinstance(error, TreeUnsupportedError) or type(error).__module__.startswith(makers)
 
 
 def _shown(packs: list[list[int]], progress: str | None) -> Iterator[list[int]]:

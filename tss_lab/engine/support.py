@@ -57,3 +57,9 @@ def tree_refusal(model: PreTrainedModel, *, training: bool = False) -> str | Non
     if training and any(getattr(config, name, None) for name in _DROPOUTS):
         return f"{config.model_type} drops attention at random in training"
     return None
+
+
+def tree_failed(error: BaseException) -> bool:
+    """Whether the tree can't be had here: a model that it doesn't know, or a GPU kernel that can't be built."""
+    makers = ("torch._dynamo", "torch._inductor", "triton")
+    return isinstance(error, TreeUnsupportedError) or type(error).__module__.startswith(makers)

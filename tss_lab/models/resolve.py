@@ -11,11 +11,14 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tss_lab.config import ModelConfig
 from tss_lab.errors import ModelError
 from tss_lab.store import file_sha256, write_json
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
 
 log = logging.getLogger(__name__)
 
@@ -108,13 +111,18 @@ def _cached(cache: Path, folder: Path, what: str, compute: Callable[[], str]) ->
     return value
 
 
-def context_length(folder: Path) -> int | None:
-    """The longest sequence that the model's config admits, in tokens; None where it doesn't say."""
+def model_config(folder: Path) -> PretrainedConfig:
+    """The transformers config of a local model; no weights are read. Raises ModelError when it can't be read."""
     from transformers import AutoConfig
 
     try:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        config: PretrainedConfig = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise ModelError(f"can't read {folder / 'config.json'}: {error}") from error
-    length = getattr(config.get_text_config(), "max_position_embeddings", None)
+    return config
+
+
+def context_length(folder: Path) -> int | None:
+    """The longest sequence that the model's config admits, in tokens; None where it doesn't say."""
+    length = getattr(model_config(folder).get_text_config(), "max_position_embeddings", None)
     return None if length is None else int(length)

@@ -22,14 +22,15 @@ from pytorch_lightning.strategies import DDPStrategy, ModelParallelStrategy
 
 from tss_lab.config import SftConfig, TrainerConfig
 from tss_lab.errors import ArtifactError, TrainingError
-from tss_lab.models import LocalModel, free_memory, load_model
+from tss_lab.models import LocalModel, free_memory, load_model, model_config
 from tss_lab.models.devices import accelerator, check_devices
 from tss_lab.prompts import PromptEncoder
 from tss_lab.sft import checkpoints
 from tss_lab.sft.adapt import parameter_counts, prepare_model
 from tss_lab.sft.export import export_model
-from tss_lab.sft.inputs import TargetModel, attention_for
+from tss_lab.sft.inputs import TargetModel
 from tss_lab.sft.module import WeightedTuning
+from tss_lab.sft.packing import decided
 from tss_lab.sft.plan import TrainingPlan, plan_training
 from tss_lab.sft.rows import encode_rows
 from tss_lab.sft.sample import sample_after, sample_before
@@ -91,7 +92,7 @@ def fine_tune(
         may_train: whether an unfinished training may go on; else ArtifactError is raised.
 
     Raises TrainingError on unusable weights, a loss that isn't finite, a foreign checkpoint or a full
-    disk; ConfigError when the device, peft or Liger isn't there.
+    disk; ConfigError when the device, peft or Liger isn't there, or the model can't have ``sft.packing``.
     """
     plan = plan_training(
         examples, weight_N, encoder, sft, seed, steps_fraction=steps_fraction, clipped_share=clipped_share
@@ -103,6 +104,7 @@ def fine_tune(
         return _result(record, plan, folder, reused=True)
     if not may_train:
         raise ArtifactError(f"{folder} holds no finished training of these settings; add sft to stages")
+    sft = decided(sft, model_config(local_model.folder))
     with _quiet_lightning():
         lightning = make_trainer(trainer, plan.steps, sft, folder, loggers)
     model, hand_out = _model_on_devices(lightning, local_model, sft, trainer, seed)
@@ -114,12 +116,13 @@ def fine_tune(
     sample = None
     if lightning.is_global_zero and trainer.strategy != "fsdp":  # a shard can't generate
         sample = sample_before(model.model, held_out, examples, encoder, lightning.strategy.root_device)
-    module = WeightedTuning(model, plan, held_out_rows, sft, seed, hand_out)
+    dtype = "bfloat16" if trainer.precision == "bf16-mixed" else "float32"
+    module = WeightedTuning(model, plan, held_out_rows, sft, seed, dtype, hand_out)
     del hand_out  # the module lets it go once it is done, and with it a whole model
     checkpoint = checkpoints.newest_checkpoint(folder)
     if checkpoint:
         log.info("going on from %s", checkpoint.name)
-    with _quiet_lightning(), attention_for(model.model, sft):
+    with _quiet_lightning(), module.attention:
         lightning.fit(module, ckpt_path=None if checkpoint is None else str(checkpoint), weights_only=True)
     if len(module.curve) != plan.steps:
         raise TrainingError(
@@ -242,7 +245,16 @@ def _outcome(module: WeightedTuning, plan: TrainingPlan, counts: Mapping[str, in
     if module.held_out:
         metrics |= {f"sft/{name}_before": value for name, value in module.held_out[0].items() if name != "step"}
         metrics |= {f"sft/{name}": value for name, value in module.held_out[-1].items() if name != "step"}
-    return {"metrics": metrics, "curve": module.curve, "held_out": module.held_out, "seconds": module.seconds}
+    if module.self_check is not None:
+        metrics["sft/self_check_max_difference_per_token"] = module.self_check.per_token
+        metrics["sft/self_check_tolerance_per_token"] = module.self_check.tolerance
+    return {
+        "metrics": metrics,
+        "curve": module.curve,
+        "held_out": module.held_out,
+        "seconds": module.seconds,
+        "packing": module.config.packing,
+    }
 
 
 def _result(record: Mapping[str, Any], plan: TrainingPlan, folder: Path, *, reused: bool) -> TrainingResult:

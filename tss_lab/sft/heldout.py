@@ -14,6 +14,7 @@ from tss_lab.config import SftConfig
 from tss_lab.prompts import PromptEncoder
 from tss_lab.sft.batches import packs_of_rank
 from tss_lab.sft.inputs import PackInput, TargetModel, attention_for, pack_input
+from tss_lab.sft.packing import decided
 from tss_lab.sft.rows import TrainingRow, encode_rows
 from tss_lab.types import Example, FloatArray
 
@@ -71,8 +72,9 @@ def held_out_nll(
 ) -> HeldOutLoss:
     """The held-out loss of a loaded model on its own device.
 
-    Raises TrainingError when no example has target tokens.
+    Raises TrainingError when no example has target tokens, ConfigError for a packing that the model can't have.
     """
+    sft = decided(sft, model.config)
     rows, _ = encode_rows(examples, np.ones(len(examples)), encoder, sft.max_length)
     packs = packs_of_rank([row.num_tokens for row in rows], sft, 0, 1)
     with attention_for(model, sft):

@@ -16,19 +16,21 @@ from tss_lab.config import SftConfig
 from tss_lab.engine.attention import tree_attention_in
 from tss_lab.engine.forward import decoder_of, encode
 from tss_lab.engine.head import Head, head_of
+from tss_lab.engine.plain import plain_logprobs
 from tss_lab.engine.tree import TreePack, build_pack, flat_pack
 from tss_lab.sft.batches import Pack, packs_of_rank
 from tss_lab.sft.cross_entropy import liger_weighted_nll, weighted_nll
 from tss_lab.sft.loss import token_coefficients
 from tss_lab.sft.plan import TrainingPlan
 from tss_lab.sft.rows import TrainingRow
-from tss_lab.types import FloatArray, IntArray
+from tss_lab.types import FloatArray, IntArray, TokenPair
 
 
 @dataclass(frozen=True, eq=False)
 class PackInput:
     """Rows that go through the model together: one row without padding (``tree``), or padded (``ids_BT``, ``mask_BT``).
 
+    ``plain`` is a single row for the model's own pass and whole logits, by which the others are checked.
     ``position_R`` is where, in the flattened tokens, ``target_R`` is predicted; ``row_R`` the place of
     its example in the optimiser batch. ``counts`` is False for a stand-in on a device that has no rows:
     it takes part in the collective operations and adds nothing.
@@ -40,7 +42,15 @@ class PackInput:
     tree: TreePack | None = None
     ids_BT: IntArray | None = None
     mask_BT: IntArray | None = None
+    plain: TokenPair | None = None
     counts: bool = True
+
+    @classmethod
+    def alone(cls, pair: TokenPair) -> PackInput:
+        """A row for a plain pass."""
+        targets = len(pair.target_ids)
+        positions = np.arange(len(pair.prompt_ids) - 1, len(pair.prompt_ids) - 1 + targets)
+        return cls(positions, np.asarray(pair.target_ids), np.zeros(targets, np.int64), plain=pair)
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +77,12 @@ def step_batch(plan: TrainingPlan, step: int, config: SftConfig, rank: int, worl
 
 
 def pack_input(rows: Sequence[TrainingRow], pack: Pack, packing: str) -> PackInput:
-    """The input of the rows at the positions ``pack``; a stand-in where there are none."""
+    """The input of the rows at the positions ``pack``; a stand-in where there are none.
+
+    Args:
+        packing: ``tree``, ``flat`` or ``padded``, as ``packing.decided`` leaves it.
+    """
+    assert packing != "auto", "packing.decided comes first"
     counts = bool(pack)
     pack = pack or [min(range(len(rows)), key=lambda row: rows[row].num_tokens)]
     pairs = [(rows[row].prompt_ids, rows[row].target_ids) for row in pack]
@@ -114,10 +129,7 @@ class StepLoader:
 
 
 def attention_for(model: PreTrainedModel, config: SftConfig) -> AbstractContextManager[None]:
-    """Rows without padding need the tree attention; padded ones take the model's own.
-
-    Raises UnsupportedByTree for a model that can't have it; ``sft.packing=padded`` can be set then.
-    """
+    """Rows without padding need the tree attention; padded ones take the model's own (``packing.decided``)."""
     return contextlib.nullcontext() if config.packing == "padded" else tree_attention_in(model)
 
 
@@ -134,6 +146,9 @@ class TargetModel(nn.Module):
     def forward(self, pack: PackInput, coefficient_B: Tensor) -> tuple[Tensor, Tensor]:
         """``Σ coefficient·nll`` over the pack's target tokens, and each one's nll (R,) without gradient."""
         device = coefficient_B.device
+        if pack.plain is not None:
+            nll_R = -plain_logprobs(self.model, pack.plain)[0].float()
+            return torch.dot(nll_R, coefficient_B[torch.from_numpy(pack.row_R).to(device)]), nll_R
         if pack.tree is not None:
             hidden_TD = encode(self.model, pack.tree)
         else:

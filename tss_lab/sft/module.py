@@ -7,10 +7,11 @@ batch was cut. Devices average their gradients, so each scales its share by thei
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytorch_lightning as pl
@@ -24,19 +25,29 @@ from tss_lab.config import SftConfig
 from tss_lab.errors import TrainingError
 from tss_lab.sft.batches import packs_of_rank
 from tss_lab.sft.heldout import HeldOutLoss, add_sums, row_losses
-from tss_lab.sft.inputs import StepBatch, StepLoader, TargetModel, pack_input
+from tss_lab.sft.inputs import StepBatch, StepLoader, TargetModel, attention_for, pack_input
 from tss_lab.sft.loss import batch_loss
 from tss_lab.sft.optimiser import learning_rate, make_optimiser
+from tss_lab.sft.packing import checked
 from tss_lab.sft.plan import TrainingPlan
 from tss_lab.sft.rows import TrainingRow
+
+if TYPE_CHECKING:
+    from tss_lab.engine.self_check import SelfCheck
+
+log = logging.getLogger(__name__)
 
 
 class WeightedTuning(pl.LightningModule):
     """Trains a ``TargetModel`` by a plan.
 
-    ``share_out`` gives the devices their shards once they have met (``trainer=fsdp``). ``curve`` has an entry an
-    optimiser step (loss before the step, in nats); ``held_out`` one each time the held-out loss was taken, the
-    first at step 0.
+    ``curve`` has an entry an optimiser step (loss before the step, in nats); ``held_out`` one each time
+    the held-out loss was taken, the first at step 0. ``config.packing`` is ``tree``, ``flat`` or ``padded``;
+    ``self_check`` is what was found before the first step. Fit it inside ``with module.attention``.
+
+    Args:
+        dtype: of the computation, ``float32`` or ``bfloat16``.
+        share_out: gives the devices their shards once they have met (``trainer=fsdp``).
     """
 
     def __init__(
@@ -46,10 +57,14 @@ class WeightedTuning(pl.LightningModule):
         held_out: Sequence[TrainingRow],
         config: SftConfig,
         seed: int,
+        dtype: str = "float32",
         share_out: Callable[[ModelParallelStrategy], None] | None = None,
     ):
         super().__init__()
         self.automatic_optimization = False
+        self.attention = contextlib.ExitStack()
+        self.self_check: SelfCheck | None = None
+        self._computed_in = dtype
         self.target_model = target_model
         self.plan, self.config, self.seed = plan, config, seed
         self._share_out = share_out
@@ -124,6 +139,18 @@ class WeightedTuning(pl.LightningModule):
         every, done = self.config.validate_every, step + 1
         if done >= self.plan.steps or (every and done % every == 0):
             self._take_held_out(done)
+
+    def on_fit_start(self) -> None:
+        """Compares the packing with plain passes over a few examples, and pads rows where they differ."""
+        if self.config.packing == "padded":
+            return
+        rows = [self.plan.rows[row] for row in self.plan.order.rows_of_step(0)]
+        with self.trainer.precision_plugin.val_step_context():
+            self.self_check, reason = checked(self.target_model, rows, self.config, self._computed_in)
+        if self._over_devices(torch.tensor(float(reason is not None), device=self.device)) > 0:
+            log.warning("rows are padded (sft.packing=padded): %s", reason or "another device found a difference")
+            self.config = self.config.model_copy(update={"packing": "padded"})
+        self.attention.enter_context(attention_for(self.target_model.model, self.config))
 
     def on_train_start(self) -> None:
         if not self.held_out:

@@ -8,9 +8,11 @@ from pathlib import Path
 
 from tss_lab.config import SftConfig, TrainerConfig
 from tss_lab.engine.head import head_of
-from tss_lab.errors import ConfigError, TrainingError
+from tss_lab.errors import TrainingError
+from tss_lab.models import model_config
 from tss_lab.models.devices import accelerator, check_devices
 from tss_lab.sft.cross_entropy import check_liger, check_liger_fits
+from tss_lab.sft.packing import decided
 from tss_lab.sft.sharding import prepared_outline
 
 _BYTES = 4
@@ -19,21 +21,17 @@ _SMALL_FILES = 64 << 20
 """Tokenizer, card and records."""
 
 
-def refuse_training_early(
-    sft: SftConfig, trainer: TrainerConfig, model_folder: Path, room_bytes: int, *, against_tree: str | None
-) -> None:
+def refuse_training_early(sft: SftConfig, trainer: TrainerConfig, model_folder: Path, room_bytes: int) -> None:
     """Raises what the training would raise, as far as it can be known without examples and weights.
 
     Args:
         room_bytes: what the run's folder may hold (``room_for_training``).
-        against_tree: why the tree attention can't take the model in training; None where nothing speaks against it.
 
     Raises ConfigError when the device, peft or Liger isn't there, when the loss's kernel or the adapters don't fit
     the model, or the packing its attention; TrainingError when model and checkpoints don't fit on the disk.
     """
     check_devices(trainer)
-    if sft.packing != "padded" and against_tree:
-        raise ConfigError(f"sft.packing={sft.packing}: {against_tree}; set sft.packing=padded")
+    decided(sft, model_config(model_folder))
     outline = prepared_outline(model_folder, sft, seed=0)
     head = head_of(outline)
     if sft.cross_entropy == "liger":
