@@ -11,6 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("any_machine", deadline=None)  # how long an example takes says nothing of the code
+settings.load_profile("any_machine")
 
 SENTENCES = (
     "Below is an instruction that describes a task. Write a response that appropriately completes the request.",

@@ -152,6 +152,21 @@ def test_frozen_head_costs_no_gradient() -> None:
     assert weight_VD.grad is None
 
 
+def test_gradient_of_a_bf16_head_is_summed_up_in_float32() -> None:
+    """Shards gather the head in bfloat16; a sum over chunks in it would lose what is small beside the sum so far."""
+    generator = torch.Generator().manual_seed(0)
+    hidden_RD, weight_VD = (torch.randn(n, 8, generator=generator).bfloat16() for n in (512, 11))
+    target_R = torch.randint(11, (512,), generator=generator)
+    weight_VD.requires_grad_()
+    loss, _ = weighted_nll(hidden_RD, Head(weight_VD), target_R, torch.ones(512), memory_bytes=1)
+    loss.backward()
+    assert loss.dtype == torch.float32
+    exact_VD = weight_VD.detach().double().requires_grad_()
+    F.cross_entropy(hidden_RD.double() @ exact_VD.T, target_R, reduction="sum").backward()
+    apart = (weight_VD.grad.double() - exact_VD.grad).norm() / exact_VD.grad.norm()
+    assert apart < 5e-3
+
+
 def test_capped_head_takes_the_general_way() -> None:
     hidden_RD, weight_VD = torch.randn(4, 3, requires_grad=True), torch.randn(6, 3)
     target = torch.tensor([0, 5, 2, 3])
