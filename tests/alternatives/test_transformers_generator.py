@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ def test_at_temperature_0_it_writes_what_transformers_generate_writes(
     ours = replies(made, requests(ask))
     model, tokenizer = made._model(), made._tokenizer
     for request in requests(ask):
-        ids = tokenizer.encode(made._chat(request.turns), add_special_tokens=False)
+        ids = tokenizer.encode(made.render(replace(request, begun="")), add_special_tokens=False)
         ids += tokenizer.encode(request.begun, add_special_tokens=False)
         row = torch.tensor([ids])
         out = model.generate(
@@ -102,7 +103,7 @@ def test_a_template_without_system_turns_gets_it_with_the_user_turn(
     chat_folder: Callable[..., Path], tmp_path: Path
 ) -> None:
     text = generator(chat_folder("llama", NO_SYSTEM), tmp_path).render(requests()[0])
-    assert text.startswith("<user>\nWrite one new task instruction")
+    assert text.startswith("<bos><user>\nWrite one new task instruction")
     assert "\n\nOriginal instruction:" in text
 
 

@@ -20,7 +20,7 @@ from tss_lab.config import GeneratorConfig
 from tss_lab.errors import ConfigError, GeneratorError
 from tss_lab.models import load_model, load_tokenizer, resolve_model
 from tss_lab.models.devices import local_cuda_device
-from tss_lab.prompts import chat_template_of
+from tss_lab.prompts import ChatFormat
 
 if TYPE_CHECKING:
     import torch
@@ -48,6 +48,7 @@ class TransformersGenerator:
                 f"generator={config.name}: the tokenizer has no chat template, so it is no instruct model; "
                 "choose one that is"
             )
+        self._chat = ChatFormat(self._tokenizer)
         self._loaded: PreTrainedModel | None = None
         self._line_break: dict[int, bool] = {}
 
@@ -62,34 +63,17 @@ class TransformersGenerator:
             "max_new_tokens": self.config.max_new_tokens,
             "seed": self.config.seed,
             "sampling_version": 1,
-            **({"date": "fixed"} if "strftime_now" in chat_template_of(self._tokenizer) else {}),
+            **({"date": "fixed"} if self._chat.has_date else {}),
         }
 
     def render(self, request: Request) -> str:
         """The chat template filled in, with the begun reply."""
-        return self._chat(request.turns) + request.begun
+        return self._chat.render(request.turns) + request.begun
 
     def ask(self, requests: Sequence[Request]) -> Iterator[list[Reply]]:
         """Batch after batch, short prompts first."""
         for batch in _batches(requests, self.config.batch_size):
             yield self._complete(batch)
-
-    def _chat(self, turns: Sequence[Turn]) -> str:
-        from jinja2 import TemplateError
-
-        messages = [{"role": role, "content": content} for role, content in turns]
-        # enable_thinking is for templates that know it: a thought of its own would use up the reply's length.
-        options: dict[str, Any] = {
-            "chat_template": chat_template_of(self._tokenizer), "tokenize": False, "add_generation_prompt": True,
-            "enable_thinking": False,
-        }  # fmt: skip
-        try:
-            return str(self._tokenizer.apply_chat_template(messages, **options))
-        except TemplateError:  # a template without system turns: the first user turn takes it
-            if messages[0]["role"] != "system":
-                raise
-            first = {"role": "user", "content": f"{messages[0]['content']}\n\n{messages[1]['content']}"}
-            return str(self._tokenizer.apply_chat_template([first, *messages[2:]], **options))
 
     def _model(self) -> PreTrainedModel:
         if self._loaded is None:
@@ -105,15 +89,13 @@ class TransformersGenerator:
     def _end_tokens(self, model: PreTrainedModel) -> set[int]:
         ids = model.generation_config.eos_token_id
         ends = set(ids if isinstance(ids, list) else [] if ids is None else [ids])
-        return ends | ({self._tokenizer.eos_token_id} if self._tokenizer.eos_token_id is not None else set())
+        own = {self._tokenizer.eos_token_id} if self._tokenizer.eos_token_id is not None else set()
+        return ends | own | set(self._chat.end_ids[-1:])
 
     def _breaks_line(self, token: int) -> bool:
         if token not in self._line_break:
             self._line_break[token] = "\n" in self._tokenizer.decode([token])
         return self._line_break[token]
-
-    def _encode(self, text: str) -> list[int]:
-        return list(self._tokenizer.encode(text, add_special_tokens=False))
 
     def _complete(self, requests: Sequence[Request]) -> list[Reply]:
         """Replies to one batch, in its order."""
@@ -123,9 +105,9 @@ class TransformersGenerator:
         ends = self._end_tokens(model)
         contexts: dict[tuple[Turn, ...], int] = {}
         context_of_row = [contexts.setdefault(request.turns, len(contexts)) for request in requests]
-        ids = [self._encode(self._chat(turns)) for turns in contexts]
+        ids = [self._chat.prompt_ids(turns) for turns in contexts]
         room = _room(model) - max(map(len, ids))
-        forced = [self._encode(request.begun) if request.begun else [] for request in requests]
+        forced = [self._chat.special.encode(request.begun) for request in requests]
         if room < max(map(len, forced)) + 1:
             raise GeneratorError(
                 f"generator={self.config.name}: a prompt of {max(map(len, ids))} tokens leaves its context no "

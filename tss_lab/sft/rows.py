@@ -17,7 +17,7 @@ from tss_lab.types import Example, FloatArray, SetAside
 
 @dataclass(frozen=True, slots=True)
 class TrainingRow:
-    """One example as ids. ``target_ids`` ends with the end token, unless the output was cut."""
+    """One example as ids. ``target_ids`` ends with ``PromptEncoder.end_ids``, unless the output was cut."""
 
     example_id: str
     prompt_ids: list[int]
@@ -64,18 +64,14 @@ def encode_rows(
 ) -> tuple[list[TrainingRow], list[SetAside]]:
     """The rows of all usable examples, their weights with mean 1, and what was set aside and why.
 
-    Prompt and output are encoded by docs/method.md's token rule; the end token is appended to an output that
-    wasn't cut. Raises TrainingError when no example is left, or when the tokenizer has no end token.
+    Prompt and output are encoded by docs/method.md's token rule; an output that wasn't cut is followed by its
+    end. Raises TrainingError when no example is left, ConfigError when the tokenizer has no end token.
     """
     weight_N = checked_weights(weight_N, examples)
-    end_id = encoder.tokenizer.eos_token_id
-    if end_id is None:
-        raise TrainingError(
-            "the tokenizer has no end-of-text token, so the model couldn't learn where to stop; set tokenizer.eos_token"
-        )
+    end_ids = encoder.end_ids()
     limit = max_length if encoder.max_length is None else min(max_length, encoder.max_length)
-    # One token less for the encoder: the end token needs its place.
-    fitting = PromptEncoder(encoder.tokenizer, encoder.template, limit - 1)
+    # The end needs its place.
+    fitting = PromptEncoder(encoder.tokenizer, encoder.template, limit - len(end_ids))
     rows, weights, set_aside = [], [], []
     for example, weight in zip(examples, weight_N, strict=True):
         try:
@@ -86,7 +82,7 @@ def encode_rows(
             )
             continue
         cut = encoded.truncated[0] and len(encoded.target_ids) < len(fitting.encode(example.output))
-        target = encoded.target_ids if cut else [*encoded.target_ids, int(end_id)]
+        target = encoded.target_ids if cut else [*encoded.target_ids, *end_ids]
         rows.append((example.example_id, encoded.prompt_ids[0], target, encoded.truncated[0]))
         weights.append(weight)
     if not rows:

@@ -1,8 +1,4 @@
-"""Prompt templates, and the one place where a (prompt, target) becomes token ids.
-
-Scoring, training and generation with a tuned model all go through ``PromptEncoder``, so that the ids
-a model is scored on are the ids it is trained on and meets in use (docs/method.md, Tokens).
-"""
+"""From instruction, input and output to token ids."""
 
 from __future__ import annotations
 
@@ -14,78 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tss_lab.errors import ConfigError, DataError
+from tss_lab.prompts.chat import ChatFormat, beginning_ids
+from tss_lab.prompts.special import SpecialTokens
+from tss_lab.prompts.templates import Template, as_chat_template
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-_WITH_INPUT = (
-    "Below is an instruction that describes a task, paired with an input that provides further context. "
-    "Write a response that appropriately completes the request."
-)
-_WITHOUT_INPUT = (
-    "Below is an instruction that describes a task. Write a response that appropriately completes the request."
-)
-
-
-@dataclass(frozen=True)
-class Template:
-    """How a prompt reads. ``{instruction}`` and ``{input}`` stand once in ``with_input``.
-
-    The chat template has no text of its own: the tokenizer's is used, and is part of its fingerprint.
-    """
-
-    name: str
-    with_input: str
-    without_input: str
-    response_header: str
-    chat: bool = False
-
-    def identity(self) -> dict[str, Any]:
-        """What the likelihood fingerprint covers."""
-        return {
-            "name": self.name,
-            "with_input": self.with_input,
-            "without_input": self.without_input,
-            "chat": self.chat,
-        }
-
-
-TEMPLATES: dict[str, Template] = {
-    template.name: template
-    for template in (
-        Template(
-            "alpaca",
-            f"{_WITH_INPUT}\n\n### Instruction:\n{{instruction}}\n\n### Input:\n{{input}}\n\n### Response:\n",
-            f"{_WITHOUT_INPUT}\n\n### Instruction:\n{{instruction}}\n\n### Response:\n",
-            "### Response:\n",
-        ),
-        Template(
-            "input_first",
-            f"{_WITH_INPUT}\n\n### Input:\n{{input}}\n\n### Instruction:\n{{instruction}}\n\n### Response:\n",
-            f"{_WITHOUT_INPUT}\n\n### Instruction:\n{{instruction}}\n\n### Response:\n",
-            "### Response:\n",
-        ),
-        Template("plain", "{instruction}\n\n{input}\n\n", "{instruction}\n\n", ""),
-        Template("chat", "{instruction}\n\n{input}", "{instruction}", "", chat=True),
-    )
-}
-
-
-_FIXED_DATE = "{% macro strftime_now(form) %}26 Jul 2024{% endmacro %}"
-"""Some chat templates state today's date; a prompt, and with it each pair's id, must not change overnight."""
-
-
-def chat_template_of(tokenizer: PreTrainedTokenizerBase) -> str:
-    """The tokenizer's chat template, in which every day is the same day."""
-    template = str(tokenizer.get_chat_template())
-    return _FIXED_DATE + template if "strftime_now" in template else template
-
-
-def get_template(name: str) -> Template:
-    """Raises ConfigError for a name that isn't there."""
-    if name not in TEMPLATES:
-        raise ConfigError(f"scoring.template={name} is not known; take one of {', '.join(TEMPLATES)}")
-    return TEMPLATES[name]
 
 
 def pair_id(prompt_ids: Sequence[int], target_ids: Sequence[int]) -> str:
@@ -118,11 +48,13 @@ class PromptEncoder:
         self.tokenizer = tokenizer
         self.template = template
         self.max_length = max_length
-        self.bos_ids = _beginning_ids(tokenizer)
+        self.bos_ids = beginning_ids(tokenizer)
         if template.chat and not tokenizer.chat_template:
             raise ConfigError(
                 "scoring.template=chat, but the model's tokenizer has no chat template; take scoring.template=alpaca"
             )
+        self._chat = ChatFormat(tokenizer) if template.chat else None
+        self._special = self._chat.special if self._chat else SpecialTokens(tokenizer)
 
     def identity(self) -> dict[str, Any]:
         """The token rule, for the likelihood fingerprint."""
@@ -134,24 +66,66 @@ class PromptEncoder:
 
     def render(self, instruction: str, input_text: str) -> str:
         """The prompt's text, without a beginning-of-sequence token."""
-        return self._render(
-            self.template.with_input if input_text else self.template.without_input, instruction, input_text
-        )
-
-    def _render(self, form: str, instruction: str, input_text: str) -> str:
-        text = form.format(instruction=instruction, input=input_text)
-        if not self.template.chat:
+        text = self._form(input_text).format(instruction=instruction, input=input_text)
+        if self._chat is None:
             return text
-        rendered = self.tokenizer.apply_chat_template(
-            [{"role": "user", "content": text}],
-            chat_template=chat_template_of(self.tokenizer), tokenize=False, add_generation_prompt=True,
-        )  # fmt: skip
-        bos = self.tokenizer.bos_token
-        return str(rendered.removeprefix(bos) if bos and self.bos_ids else rendered)
+        rendered = self._chat.render([("user", text)])
+        return rendered.removeprefix(self.tokenizer.bos_token) if self.bos_ids else rendered
+
+    def _form(self, input_text: str) -> str:
+        return self.template.with_input if input_text else self.template.without_input
 
     def prompt_ids(self, instruction: str, input_text: str) -> list[int]:
-        """``[BOS] + encode(prompt)``; BOS only where the tokenizer begins sequences with it."""
-        return self.bos_ids + self.encode(self.render(instruction, input_text))
+        """``[BOS] + encode(prompt)``; BOS only where the tokenizer begins sequences with it.
+
+        A chat template's special tokens are tokens; those that instruction or input spell are text.
+        """
+        return self._ids(self._form(input_text), instruction, input_text)
+
+    def _ids(self, form: str, instruction: str, input_text: str, begun: str = "") -> list[int]:
+        """Ids of a prompt in this form, and of a begun output, tokenised together."""
+        text = form.format(instruction=instruction, input=input_text)
+        if self._chat is None:
+            return self.bos_ids + self.encode(text + begun)
+        return self._chat.prompt_ids([("user", text)], begun)
+
+    def end_ids(self) -> list[int]:
+        """What ends an output in training: the end of text, or what ends the chat template's turn.
+
+        The last of them is where generation stops. Raises ConfigError when the tokenizer has no end.
+        """
+        eos = self.tokenizer.eos_token_id
+        ids = self._chat.end_ids if self._chat else [] if eos is None else [int(eos)]
+        if not ids:
+            raise ConfigError(
+                "the tokenizer has no end-of-text token, so the model couldn't learn where to stop; "
+                "set tokenizer.eos_token"
+            )
+        return list(ids)
+
+    def chat_template(self) -> str | None:
+        """A Jinja chat template that renders the prompts of this encoder, to be shipped with a tuned model.
+
+        The user's turn is the instruction; a system turn before it is the input (with ``template=chat`` the
+        tokenizer's own template holds, and the input is part of the user's turn). None where the tokenizer
+        gives the text other ids after a beginning token that is written out.
+        """
+        if self._chat is not None:
+            return self._chat.template
+        beginnings = ["bos_token", "bos_token ~ ' '"] if self.bos_ids else ["''"]
+        templates = [as_chat_template(self.template, beginning) for beginning in beginnings]
+        return next((template for template in templates if self._is_rendered_by(template)), None)
+
+    def _is_rendered_by(self, chat_template: str) -> bool:
+        for turns in ([("system", "1, 2\n"), ("user", "Add them.")], [("user", "Add 1 and 2.")]):
+            rendered = self.tokenizer.apply_chat_template(
+                [{"role": role, "content": content} for role, content in turns],
+                chat_template=chat_template, tokenize=False, add_generation_prompt=True,
+            )  # fmt: skip
+            ids = list(self.tokenizer.encode(rendered, add_special_tokens=False))
+            if ids != self.prompt_ids(turns[-1][1], turns[0][1] if len(turns) == 2 else ""):
+                return False
+        return True
 
     def unconditional_ids(self) -> list[int]:
         """What stands before Y in ℓ(Y): BOS, or the end-of-text token where the model has none."""
@@ -165,15 +139,17 @@ class PromptEncoder:
         return [int(self.tokenizer.eos_token_id)]
 
     def encode(self, text: str) -> list[int]:
-        """Ids of a text alone, with no special token added."""
-        return list(self.tokenizer.encode(text, add_special_tokens=False))
+        """Ids of a text alone; no special token is added, and one that it spells is text."""
+        return self._special.encode(text)
 
     def encode_example(self, instructions: Sequence[str], input_text: str, output: str) -> EncodedExample:
         """One target under each instruction, cut to the limit (docs/method.md, Too long).
 
         First X is cut from its left inside each prompt, then Y from its right, to the shortest that
-        any prompt leaves room for. Raises DataError when nothing of Y is left.
+        any prompt leaves room for. Raises DataError when nothing of Y is left, or when a special token is
+        spelled that the tokenizer can't write as text.
         """
+        self._special.check(input_text, output, *instructions)
         target = self.encode(output)
         if not target:
             raise DataError("the output has no tokens")
@@ -201,26 +177,20 @@ class PromptEncoder:
         kept, was_cut = input_text, False
         while (excess := len(ids) + num_target - self.max_length) > 0 and kept:
             kept, was_cut = self._without_first_tokens(kept, excess), True
-            ids = self.bos_ids + self.encode(self._render(self.template.with_input, instruction, kept))
+            ids = self._ids(self.template.with_input, instruction, kept)
         return ids, was_cut
 
     def _without_first_tokens(self, text: str, count: int) -> str:
         """``text`` without its first ``count`` tokens (at least one character less, at most all)."""
-        offsets = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+        offsets = self.tokenizer(
+            text, add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True
+        )["offset_mapping"]
         if count >= len(offsets):
             return ""
         return text[max(1, offsets[count][0]) :]
 
     def merges_across_boundary(self, instruction: str, input_text: str, output: str) -> bool:
         """Whether tokenising prompt and target together gives other ids than joining them."""
-        prompt = self.render(instruction, input_text)
-        return self.encode(prompt + output) != self.encode(prompt) + self.encode(output)
-
-
-def _beginning_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """[BOS] for a tokenizer that begins sequences with it, else []."""
-    bos = tokenizer.bos_token_id
-    if bos is None:
-        return []
-    begun = list(tokenizer("a")["input_ids"])
-    return [int(bos)] if begun and begun[0] == bos else []
+        form = self._form(input_text)
+        apart = self._ids(form, instruction, input_text) + self.encode(output)
+        return self._ids(form, instruction, input_text, output) != apart
