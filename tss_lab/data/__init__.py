@@ -1,7 +1,16 @@
 """Data sets of any source as checked examples."""
 
-from tss_lab.data.check import DataCheck
+from tss_lab.data.check import DataCheck, SpelledTokens, special_token_rows
 from tss_lab.data.load import Dataset, load_examples
 from tss_lab.data.rows import FilteredRows, RawRow, UnusableRow
 
-__all__ = ["DataCheck", "Dataset", "FilteredRows", "RawRow", "UnusableRow", "load_examples"]
+__all__ = [
+    "DataCheck",
+    "Dataset",
+    "FilteredRows",
+    "RawRow",
+    "SpelledTokens",
+    "UnusableRow",
+    "load_examples",
+    "special_token_rows",
+]

@@ -6,15 +6,19 @@ import hashlib
 import json
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tss_lab.config import DatasetConfig
 from tss_lab.data.rows import OTHER_CATEGORY, FilteredRows, RawRow, UnusableRow
+from tss_lab.prompts import SpecialTokens
 from tss_lab.types import Example, SetAside
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 _ALLOWED_CONTROLS = frozenset("\t\n\r")
@@ -22,6 +26,17 @@ _REMEDIES = {
     "longer than the limit": "shorten it, raise dataset.max_output_characters, or set dataset.on_bad_row=skip",
 }
 _REMEDY = "drop it, or set dataset.on_bad_row=skip"
+
+
+@dataclass(frozen=True, slots=True)
+class SpelledTokens:
+    """Rows whose text spells a special token of a model; it is read as text (docs/method.md, Tokens).
+
+    ``rows_by_token`` counts a row once for each different token that it spells.
+    """
+
+    rows: int
+    rows_by_token: dict[str, int]
 
 
 @dataclass
@@ -44,6 +59,8 @@ class DataCheck:
     """Rows that ``dataset.categories`` leaves out, by the category that they have."""
     length_quantiles: dict[str, dict[str, float]] = field(default_factory=dict)
     categories: dict[str, int] = field(default_factory=dict)
+    special_tokens: SpelledTokens | None = None
+    """Of the rows that are used or held out; None as long as no model was named whose tokens could be spelled."""
 
     def put_aside(self, row: UnusableRow) -> None:
         """Counts and lists a row that isn't used."""
@@ -83,6 +100,8 @@ class DataCheck:
             ],
             "length_quantiles": self.length_quantiles,
             "categories": self.categories,
+            "special_token_rows": None if self.special_tokens is None else self.special_tokens.rows,
+            "special_tokens": {} if self.special_tokens is None else self.special_tokens.rows_by_token,
         }
 
     def summary(self) -> str:
@@ -99,6 +118,9 @@ class DataCheck:
         for name, quantiles in self.length_quantiles.items():
             lines.append(f"  {name}: " + ", ".join(f"{key} {value:.0f}" for key, value in quantiles.items()))
         lines.append(f"  categories ({len(self.categories)}): {shown(self.categories)}")
+        if self.special_tokens and self.special_tokens.rows:
+            spelled = shown(self.special_tokens.rows_by_token)
+            lines.append(f"  rows that spell a special token, read as text: {self.special_tokens.rows} ({spelled})")
         return "\n".join(lines)
 
 
@@ -108,6 +130,19 @@ def shown(categories: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {count}" for name, count in top[:8]) + (
         f" and {len(top) - 8} more" if len(top) > 8 else ""
     )
+
+
+def special_token_rows(examples: Iterable[Example], tokenizer: PreTrainedTokenizerBase) -> SpelledTokens:
+    """How many examples spell a special token of this tokenizer in instruction, input or output, and which."""
+    special = SpecialTokens(tokenizer)
+    rows, by_token = 0, Counter[str]()
+    for example in examples:
+        spelled = {
+            token for text in (example.instruction, example.input, example.output) for token in special.spelled_in(text)
+        }
+        rows += bool(spelled)
+        by_token.update(sorted(spelled))
+    return SpelledTokens(rows, dict(by_token.most_common()))
 
 
 def remedy(row: UnusableRow) -> str:
