@@ -80,3 +80,8 @@ def test_losses_and_model_are_those_of_one_device(two_devices: Path, one_device:
     reference = load_file(one_device / "run" / "model" / "model.safetensors")
     for name, value in reference.items():
         torch.testing.assert_close(found[name], value, rtol=1e-2, atol=2e-4)
+
+
+@pytest.mark.parametrize(("strategy", "says"), [("ddp", "### 3\n"), ("fsdp", "Not sampled: the model was sharded")])
+def test_the_card_has_outputs_or_says_why_not(two_devices: Path, strategy: str, says: str) -> None:
+    assert says in (two_devices / strategy / "model" / "README.md").read_text()

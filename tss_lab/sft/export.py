@@ -1,8 +1,8 @@
-"""The finished model as a Hugging Face directory with a card."""
+"""The finished model as a Hugging Face directory that says how to prompt it."""
 
 from __future__ import annotations
 
-import json
+import copy
 import os
 import shutil
 from collections.abc import Mapping
@@ -12,29 +12,42 @@ from typing import Any
 from tss_lab.errors import TrainingError
 from tss_lab.models import LocalModel
 from tss_lab.prompts import PromptEncoder
+from tss_lab.sft.card import card_text
+from tss_lab.sft.sample import OutputSample
 
 CARD = "README.md"
 
 
 def export_model(
-    model: Any, encoder: PromptEncoder, base: LocalModel, folder: Path, card: Mapping[str, Any], *, merge_lora: bool
+    model: Any,
+    encoder: PromptEncoder,
+    base: LocalModel,
+    folder: Path,
+    card: Mapping[str, Any],
+    sample: OutputSample | None,
+    *,
+    merge_lora: bool,
 ) -> Path:
-    """Writes ``folder/model``: safetensors, tokenizer, generation config and card; whole or not at all.
+    """Writes ``folder/model``, whole or not at all: safetensors, tokenizer, generation config and card.
 
+    Its chat template renders the prompts that it was tuned on, and generation ends where its targets did.
     A LoRA wrapper is merged into the model, or written apart as adapters that name the base model's
     directory. Raises TrainingError when the disk is full.
     """
     target = folder / "model"
     scratch = folder / f".model-{os.getpid()}.tmp"
-    is_adapter = hasattr(model, "merge_and_unload")
+    adapters = hasattr(model, "merge_and_unload") and not merge_lora
     try:
-        if is_adapter and merge_lora:
-            model = model.merge_and_unload()
-        elif is_adapter:
+        if adapters:
             model.peft_config["default"].base_model_name_or_path = str(base.folder)
+        elif hasattr(model, "merge_and_unload"):
+            model = model.merge_and_unload()
         model.save_pretrained(scratch)
-        encoder.tokenizer.save_pretrained(scratch)
-        (scratch / CARD).write_text(card_text(base, card), encoding="utf-8")
+        _generation_config(model, encoder).save_pretrained(scratch)
+        tokenizer = copy.deepcopy(encoder.tokenizer)  # the base model's is still in use
+        tokenizer.chat_template = encoder.chat_template()
+        tokenizer.save_pretrained(scratch)
+        (scratch / CARD).write_text(card_text(base, card, encoder, sample, adapters=adapters), encoding="utf-8")
         shutil.rmtree(target, ignore_errors=True)
         os.replace(scratch, target)
     except OSError as error:
@@ -46,41 +59,11 @@ def export_model(
     return target
 
 
-def card_text(base: LocalModel, card: Mapping[str, Any]) -> str:
-    """A model card: what it was made of, as a table of everything in ``card``, nested keys joined by dots."""
-    lines = [
-        "---",
-        "library_name: transformers",
-        "pipeline_tag: text-generation",
-        "tags: [instruction-tuning, task-specificity, tss_lab]",
-        "---",
-        "",
-        f"# {_plain(base.name)}, instruction-tuned",
-        "",
-        f"Tuned with tss_lab from {_plain(base.name)} (weights sha256 {base.weights_sha256[:16]}; "
-        f"licence: {_plain(base.licence)}). "
-        "The tuned model stays under the base model's licence and that of its training data.",
-        "",
-        "| what | value |",
-        "|---|---|",
-        *(f"| {_plain(name)} | {_plain(value)} |" for name, value in _flat(card)),
-        "",
-    ]
-    return "\n".join(lines)
-
-
-def _flat(content: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    rows: list[tuple[str, Any]] = []
-    for name, value in content.items():
-        if isinstance(value, Mapping):
-            rows += _flat(value, f"{prefix}{name}.")
-        else:
-            rows.append((prefix + name, value))
-    return rows
-
-
-def _plain(value: object) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    for mark, escaped in (("\n", " "), ("|", "\\|"), ("<", "&lt;")):
-        text = text.replace(mark, escaped)
-    return text
+def _generation_config(model: Any, encoder: PromptEncoder) -> Any:
+    """The base model's, which also ends at what ended the training targets."""
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    config = copy.deepcopy(inner.generation_config)
+    known = config.eos_token_id
+    ends = [encoder.end_ids()[-1], *(known if isinstance(known, list) else [] if known is None else [known])]
+    config.eos_token_id = list(dict.fromkeys(ends))
+    return config

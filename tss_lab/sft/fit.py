@@ -31,6 +31,7 @@ from tss_lab.sft.inputs import TargetModel, attention_for
 from tss_lab.sft.module import WeightedTuning
 from tss_lab.sft.plan import TrainingPlan, plan_training
 from tss_lab.sft.rows import encode_rows
+from tss_lab.sft.sample import sample_after, sample_before
 from tss_lab.types import Example, FloatArray, SetAside
 
 log = logging.getLogger(__name__)
@@ -109,6 +110,9 @@ def fine_tune(
         checkpoints.write_record(folder, identity, complete=False, result={})
     held_out_rows = encode_rows(held_out, np.ones(len(held_out)), encoder, sft.max_length)[0] if held_out else []
     module = WeightedTuning(TargetModel(model, sft), plan, held_out_rows, sft, seed)
+    sample = None
+    if lightning.is_global_zero and trainer.strategy != "fsdp":  # a shard can't generate
+        sample = sample_before(module.target_model.model, held_out, examples, encoder, lightning.strategy.root_device)
     checkpoint = checkpoints.newest_checkpoint(folder)
     if checkpoint:
         log.info("going on from %s", checkpoint.name)
@@ -122,8 +126,9 @@ def fine_tune(
     finished = _whole_model(lightning, module, local_model, sft, seed)
     if lightning.is_global_zero:
         described = {**(card or {}), "training": plan.metrics(), "sft": sft.model_dump(), "seed": seed}
+        sample = sample and sample_after(sample, finished, encoder, lightning.strategy.root_device)
         export_model(
-            finished, encoder, local_model, folder, described, merge_lora=sft.lora is not None and sft.lora.merge
+            finished, encoder, local_model, folder, described, sample, merge_lora=bool(sft.lora and sft.lora.merge)
         )
         checkpoints.write_record(folder, identity, complete=True, result=result)
         checkpoints.remove_checkpoints(folder)
