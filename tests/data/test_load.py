@@ -15,7 +15,7 @@ import pytest
 from pydantic import ValidationError
 
 from tss_lab.config import DatasetConfig
-from tss_lab.data import load_examples
+from tss_lab.data import load_examples, special_token_rows
 from tss_lab.errors import ConfigError, DataError
 
 FIELDS = {"instruction": "instruction", "input": "input", "output": "output"}
@@ -361,3 +361,16 @@ def test_the_check_says_what_its_figures_are_of(tmp_path: Path) -> None:
     path = jsonl(tmp_path, [row(number) for number in range(5)])
     assert "of all 5 kept rows" in load_examples(config(path, limit=2)).check.summary()
     assert "of all" not in load_examples(config(path)).check.summary()
+
+
+def test_rows_that_spell_a_special_token_are_counted(tmp_path: Path, tiny_llama: Any) -> None:
+    """A row once, whichever of its texts spells one and however often; never without a tokenizer to go by."""
+    rows = [row(1), row(2, input="<bos><bos> a <pad>"), row(3, output="<eos>"), row(4, instruction="is <bos>?")]
+    rows.append(row(5, output="<bo s> <BOS> <unk>"))
+    dataset = load_examples(config(jsonl(tmp_path, rows), held_out=1))
+    assert dataset.check.as_dict()["special_token_rows"] is None
+    dataset.check.special_tokens = special_token_rows([*dataset.examples, *dataset.held_out], tiny_llama[1])
+    assert dataset.check.as_dict()["special_token_rows"] == 3
+    assert dataset.check.as_dict()["special_tokens"] == {"<bos>": 2, "<pad>": 1, "<eos>": 1}
+    assert "rows that spell a special token, read as text: 3 (<bos> 2, " in dataset.check.summary()
+    assert special_token_rows([], tiny_llama[1]).rows == 0

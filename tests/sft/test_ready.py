@@ -29,9 +29,7 @@ def test_nothing_speaks_against_a_training_that_works(tiny_llama_folder: Path, c
 
 
 @pytest.mark.parametrize("packing", ["tree", "flat"])
-def test_packing_must_fit_the_attention(
-    tiny_llama_folder: Path, packing: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_packing_must_fit_the_attention(tiny_llama_folder: Path, packing: str, monkeypatch: pytest.MonkeyPatch) -> None:
     reason = "gemma2 caps its attention scores"
     monkeypatch.setattr("tss_lab.sft.packing.reason_against_tree", lambda *_, **__: reason)
     with pytest.raises(ConfigError, match=f"sft.packing={packing}: {reason}; take sft.packing=auto or padded"):

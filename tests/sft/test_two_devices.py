@@ -203,3 +203,8 @@ def test_kill_and_resume_on_shards(tmp_path: Path, two_devices: Path, bases: dic
     finished = launch([job])
     assert finished.returncode == 0, finished.stderr[-3000:]
     assert model_of(tmp_path).read_bytes() == model_of(two_devices / "gemma3-unbroken").read_bytes()
+
+
+@pytest.mark.parametrize(("strategy", "says"), [("ddp", "### 3\n"), ("fsdp", "Not sampled: the model was sharded")])
+def test_the_card_has_outputs_or_says_why_not(two_devices: Path, strategy: str, says: str) -> None:
+    assert says in (model_of(two_devices / f"gemma3-{strategy}").parent / "README.md").read_text()

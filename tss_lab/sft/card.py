@@ -97,9 +97,9 @@ def _use(encoder: PromptEncoder, *, adapters: bool) -> str:
     template = encoder.template
     if encoder.chat_template() is None:
         return (
-            f"Prompts have the form of tss_lab's template `{template.name}`. No chat template is shipped: this tokenizer "
-            "gives a text other tokens after a beginning token that is written out, so a chat template would not give "
-            "the prompts of the training. The prompt's ids are the tokenizer's beginning token and then those of:\n\n"
+            f"Prompts have the form of tss_lab's template `{template.name}`. No chat template is shipped: this "
+            "tokenizer gives a text other tokens after a beginning token that is written out, so that none would "
+            "render the prompts of the training. A prompt is the tokenizer's beginning token and then:\n\n"
             f"{_fenced(template.without_input)}\n\nand, with an input:\n\n{_fenced(template.with_input)}"
         )
     if template.chat:
@@ -142,8 +142,14 @@ def _cut(text: str) -> str:
     return text if len(text) <= _SHORT else f"{text[:_SHORT]} […]"
 
 
+def printable(text: str) -> str:
+    """Control characters, which an untuned model may write, as their escapes; line ends and tabs stay."""
+    return "".join(letter if letter.isprintable() or letter in "\n\t" else repr(letter)[1:-1] for letter in text)
+
+
 def _fenced(text: str) -> str:
     """A block of text that Markdown doesn't read, whatever backticks it holds."""
+    text = printable(text)
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
     return f"{fence}text\n{text}\n{fence}"
 

@@ -62,6 +62,7 @@ def test_bos_once_or_never():
         ids = encoder(template=template).prompt_ids("Count {x}.", "a b")
         assert ids[0] == WITH_BOS.bos_token_id
         assert ids.count(WITH_BOS.bos_token_id) == 1
+        assert encoder(template=template).prompt_ids("a <s> b", "<s>").count(WITH_BOS.bos_token_id) == 1
     assert 0 not in encoder(WITHOUT).prompt_ids("Count.", "a b")
 
 
@@ -129,7 +130,7 @@ def test_limit_holds_for_any_text(input_text, output, limit):
     except DataError:
         return
     assert all(len(ids) + len(coded.target_ids) <= limit for ids in coded.prompt_ids)
-    assert coded.target_ids == WITH_BOS.encode(output, add_special_tokens=False)[: len(coded.target_ids)]
+    assert coded.target_ids == encoder().encode(output)[: len(coded.target_ids)]
 
 
 def test_pair_ids_tell_prompt_from_target():
