@@ -223,12 +223,6 @@ def test_wrong_tree_numbers_are_caught_before_anything_is_written(bench, monkeyp
     assert done.engine == "plain"
 
 
-def test_bfloat16_is_another_artefact_and_reports_its_rank_correlation(bench):
-    b = bench(dtype="bfloat16")
-    done = b.run(b.plan())
-    assert 0.5 < done.float32_rank_correlation <= 1.0
-
-
 def test_own_view_has_exactly_the_public_columns(bench, tmp_path):
     b = bench()
     done = b.run(b.plan())
