@@ -222,12 +222,6 @@ def test_wrong_tree_numbers_are_caught_before_anything_is_written(bench, monkeyp
     assert done.engine == "plain"
 
 
-def test_bfloat16_is_another_artefact_and_reports_its_rank_correlation(bench):
-    b = bench(dtype="bfloat16")
-    done = b.run(b.plan())
-    assert 0.5 < done.float32_rank_correlation <= 1.0
-
-
 def test_a_runs_view_has_the_public_columns(bench):
     b = bench()
     table = b.run(b.plan()).frame.select(list(COLUMNS))
