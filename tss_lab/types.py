@@ -36,7 +36,7 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class SetAside:
-    """A row that isn't used, with the reason in words; listed in ``run.json``, never dropped silently."""
+    """A row that isn't used, with the reason in words; listed in ``set_aside.jsonl``, never dropped silently."""
 
     where: str
     reason: str

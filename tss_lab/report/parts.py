@@ -8,108 +8,23 @@ from __future__ import annotations
 
 import csv
 import io
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from tss_lab.report.charts import Figure
 from tss_lab.report.escape import latex, markdown
-from tss_lab.report.numbers import DASH, accuracy, bounds, item_difference, number, percent, plus_minus
-from tss_lab.report.paired import ItemComparison
-from tss_lab.types import Estimate
-
-Plain = str | int | float | bool | None
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A cell for people: its text, and what stands under it in small."""
-
-    text: str
-    note: str = ""
-
-    @property
-    def in_one_line(self) -> str:
-        """Both, where nothing is small."""
-        return f"{self.text} ({self.note})" if self.note else self.text
-
-
-@dataclass(frozen=True)
-class Form:
-    """How the values of a column are shown and exported.
-
-    ``show`` gets a value that is not None. ``export`` gives ``suffix -> plain value``: ``""`` for the value itself,
-    ``"_stderr"`` for its standard error; every value of a column has the same suffixes.
-    """
-
-    show: Callable[[Any], Shown | str]
-    export: Callable[[Any], Mapping[str, Plain]] = lambda value: {"": value}
-    suffixes: Sequence[str] = ("",)
-    is_text: bool = False
-
-    def shown(self, value: Any) -> Shown:
-        if value is None:
-            return Shown(DASH)
-        found = self.show(value)
-        return found if isinstance(found, Shown) else Shown(found)
-
-    def exported(self, value: Any) -> dict[str, Plain]:
-        """Plain values; None for what is missing or not finite."""
-        plain = {} if value is None else self.export(value)
-        return {suffix: _plain(plain.get(suffix)) for suffix in self.suffixes}
-
-
-def _plain(value: Any) -> Plain:
-    plain: Plain = value.item() if isinstance(value, np.generic) else value
-    return None if isinstance(plain, float) and not math.isfinite(plain) else plain
-
-
-TEXT = Form(str, is_text=True)
-COUNT = Form(lambda value: number(value, 0))
-
-
-def decimal(digits: int, *, signed: bool = False) -> Form:
-    """A number with so many digits after the point."""
-    return Form(lambda value: number(float(value), digits, signed))
-
-
-def share(digits: int = 0) -> Form:
-    """A share in [0, 1], shown in percent."""
-    return Form(lambda value: percent(value, digits))
-
-
-def estimate(digits: int, *, signed: bool = False, is_accuracy: bool = False) -> Form:
-    """An ``Estimate`` as value ± standard error; an accuracy of 0 or 100 % with its Wilson interval."""
-
-    def show(value: Estimate) -> str:
-        return accuracy(value, digits) if is_accuracy else plus_minus(value, digits, signed)
-
-    def export(value: Estimate) -> dict[str, Plain]:
-        return {"": value.value, "_stderr": value.standard_error}
-
-    return Form(show, export, ("", "_stderr"))
-
-
-def difference(digits: int) -> Form:
-    """An ``ItemComparison`` as difference ± standard error, in words where no item changed."""
-
-    def export(value: ItemComparison) -> dict[str, Plain]:
-        error = None if value.interval is None else value.difference.standard_error
-        return {"": value.difference.value, "_stderr": error, "_gained": value.gained, "_lost": value.lost}
-
-    return Form(lambda value: item_difference(value, digits), export, ("", "_stderr", "_gained", "_lost"))
-
-
-def interval(digits: int) -> Form:
-    """(low, high) as ``low to high``."""
-
-    def export(value: tuple[float, float]) -> dict[str, Plain]:
-        return {"_low": value[0], "_high": value[1]}
-
-    return Form(lambda value: bounds(value, digits), export, ("_low", "_high"))
+from tss_lab.report.forms import COUNT as COUNT
+from tss_lab.report.forms import TEXT as TEXT
+from tss_lab.report.forms import Form as Form
+from tss_lab.report.forms import Plain as Plain
+from tss_lab.report.forms import Shown as Shown
+from tss_lab.report.forms import decimal as decimal
+from tss_lab.report.forms import difference as difference
+from tss_lab.report.forms import estimate as estimate
+from tss_lab.report.forms import interval as interval
+from tss_lab.report.forms import share as share
+from tss_lab.report.numbers import DASH
 
 
 @dataclass(frozen=True)
@@ -184,21 +99,10 @@ class Table:
         if self.last_is_total and len(rows) > 1:
             rows.insert(-1, r"\midrule")
         alignment = "".join("l" if column.form.is_text else "r" for column in self.columns)
-        lines = [
-            r"\begin{table}",
-            r"\centering",
-            rf"\caption{{{latex(self.caption)}}}",
-            rf"\begin{{tabular}}{{{alignment}}}",
-            r"\toprule",
-            " & ".join(latex(column.title) for column in self.columns) + r" \\",
-            r"\midrule",
-            *rows,
-            r"\bottomrule",
-            r"\end{tabular}",
-            r"\end{table}",
-            "",
-        ]
-        return "\n".join(lines)
+        head = " & ".join(latex(column.title) for column in self.columns) + r" \\"
+        begin = [r"\begin{table}", r"\centering", rf"\caption{{{latex(self.caption)}}}"]
+        tabular = [rf"\begin{{tabular}}{{{alignment}}}", r"\toprule", head, r"\midrule", *rows, r"\bottomrule"]
+        return "\n".join([*begin, *tabular, r"\end{tabular}", r"\end{table}", ""])
 
 
 @dataclass(frozen=True)
@@ -207,6 +111,12 @@ class Facts:
 
     rows: Sequence[tuple[str, str]]
     small: bool = False
+
+    @classmethod
+    def known(cls, rows: Sequence[tuple[str, str]]) -> Facts | None:
+        """Those that have a value; None where none has."""
+        found = [row for row in rows if row[1] != DASH]
+        return cls(found) if found else None
 
 
 @dataclass(frozen=True)
@@ -277,6 +187,12 @@ class Section:
     title: str
     lead: str
     parts: Sequence[Part]
+
+
+def section(anchor: str, title: str, lead: str, parts: Iterable[Part | None]) -> Section | None:
+    """A section of the parts that are there; None where none is."""
+    found = [part for part in parts if part is not None]
+    return Section(anchor, title, lead, found) if found else None
 
 
 @dataclass(frozen=True)
