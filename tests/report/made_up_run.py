@@ -1,47 +1,33 @@
 """A made-up run with everything a page can show, and texts that try to break out of it."""
 
+from pathlib import Path
+
 import numpy as np
 
-from tss_lab.report.model import RunReport, ScoringFacts, TrainingFacts
-from tss_lab.types import (
-    Alternative,
-    BenchmarkScore,
-    Estimate,
-    EvaluationResult,
-    Example,
-    HeldOutMeasure,
-    Likelihoods,
-    Selection,
-    SetAside,
-)
+from tests.made_up import result_of, run_config, write_folder
+from tss_lab.runs import Run, open_folder, read_run
+from tss_lab.types import Alternative, Estimate, Example, HeldOutMeasure, Likelihoods, Selection, SetAside
 
 HOSTILE = "<script>alert('x')</script>\"'&</style></td><img src=x onerror=alert(1)>{{ 7 * 7 }}"
 NUM, K = 24, 3
+BENCHMARKS = ("arc_challenge", "mmlu", "hellaswag", "truthfulqa_mc1")
 
 
-def evaluation(seed):
+def config(runs, text=HOSTILE, method="tss_pp_exp", *overrides):
+    """Settings whose names hold ``text``."""
+    plain = run_config(runs, "a <b>run", f"method={method}", "rho=0.333", "dataset=starter",
+                       "alternatives=mixed", f"alternatives.k={K}", "eval=mini", *overrides)  # fmt: skip
+    dataset = plain.dataset.model_copy(update={"name": f"starter {text}", "path": text})
+    return plain.model_copy(update={"dataset": dataset, "experiment_name": "quickstart"})
+
+
+def evaluation(seed, num=10):
     rng = np.random.default_rng(seed)
-    names = {
-        "arc_challenge": "ARC-Challenge",
-        "mmlu": "MMLU",
-        "hellaswag": "HellaSwag",
-        "truthfulqa_mc1": "TruthfulQA-MC1",
-    }
-    correct = {name: rng.random(10) < 0.4 for name in names}
-    scores = tuple(
-        BenchmarkScore(name, f"{shown}-style demonstration items", Estimate.of_mean(100.0 * correct[name]), 25.0)
-        for name, shown in names.items()
-    )
-    total = Estimate(sum(score.accuracy.value for score in scores), 30.0, 40)
-    return EvaluationResult(
-        "demonstration items", "Sum over demonstration items", scores, total,
-        np.array([f"{name}/{index}" for name in names for index in range(10)], dtype=object),
-        np.array([name for name in names for _ in range(10)], dtype=object),
-        np.concatenate(list(correct.values())),
-    )  # fmt: skip
+    return result_of({name: rng.random(num) < 0.4 for name in BENCHMARKS}, label="demonstration items", demo=True)
 
 
-def full_report(text=HOSTILE, method="tss_pp_exp"):
+def tables(text=HOSTILE):
+    """Examples, alternatives, likelihoods and a selection that belong together."""
     rng = np.random.default_rng(0)
     examples = [
         Example(
@@ -62,42 +48,45 @@ def full_report(text=HOSTILE, method="tss_pp_exp"):
         rng.integers(3, 60, NUM),
     )  # fmt: skip
     score_N = rng.normal(size=NUM) + np.arange(NUM) % 2
-    score_N[3] = np.inf
     rank_N = np.argsort(np.argsort(-score_N))
     kept_N = rank_N < 8
-    weight_N = np.where(kept_N, rng.uniform(0.2, 3.0, NUM), 0.0)
-    weighting = {"enabled": True, "clip": [0.1, 10.0], "lambda_": 1.0, "standardize": "zscore"}
-    costs = {"sft": {"seconds": 1.5, "cpu_seconds": 2.0}}
-    loss = HeldOutMeasure(
-        "nll", text, "nats", "lower", Estimate(2, 0.1, 8), Estimate(1.5, 0.1, 8), Estimate(-0.5, 0.05, 8)
-    )
-    return RunReport(
-        run_name=f"run {text}",
-        experiment_name="quickstart",
-        model_name="tiny",
-        dataset_name=f"starter {text}",
-        method_name=method,
-        rho=1 / 3,
-        seed=0,
-        settings={
-            "dataset": {"path": text},
-            "method": {"tau": 1.0, "weighting": weighting},
-            "alternatives": {"kind": "mixed", "k": K},
+    selection = Selection(names, score_N, rank_N, kept_N, np.where(kept_N, rng.uniform(0.2, 3.0, NUM), 0.0))
+    return examples, alternatives, likelihoods, selection
+
+
+def facts(text=HOSTILE):
+    """What run.json says of the steps before the selection."""
+    return {
+        "dataset": {"rows_read": 30, "set_aside": {text: 1}, "set_aside_rows": [{"where": "row 3"}]},
+        "alternatives": {
+            "counts": {"parse_rate": 0.9, "filled_from_retrieval": 2},
+            "audit": {"leak_share": 0.005, "paraphrase_share": 0.0, "pair_similarity": 0.3, "leaks": [text]},
         },
-        record={"started": "2026-01-01T00:00:00+00:00", "note": text, "costs": costs},
-        counts={"rows read": 30, f"set aside {text}": 1},
-        set_aside=[SetAside("row 3", text, text)],
-        examples=examples,
-        alternatives=alternatives,
-        generation={text: text},
-        scoring=ScoringFacts(
-            num_pairs=96, num_truncated=2, merge_rate=0.02, self_check_pairs=3, self_check_difference=4e-5, engine=text
-        ),
-        likelihoods=likelihoods,
-        selection=Selection(names, score_N, rank_N, kept_N, weight_N),
-        clipped_share=0.25,
-        training=TrainingFacts(np.arange(1, 31), np.linspace(3, 1, 30), [(0, 2.5), (30, 2.0)], 8, 400, {text: text}),
-        held_out=[loss],
-        zero_shot=evaluation(1),
-        tuned=evaluation(2),
-    )  # fmt: skip
+        "likelihoods": {
+            "pairs": 96, "pairs_resumed": 6, "pairs_truncated": 2, "target_tokens": 700, "tree_tokens": 5000,
+            "flops": 4.4e12, "merge_rate": 0.02, "self_check_max_difference": 4e-5, "engine": text,
+        },
+        "ranking_stability": {"halves": 0.92},
+        "note": text,
+    }  # fmt: skip
+
+
+def full_run(runs: Path, text: str = HOSTILE, **changes) -> Run:
+    """A folder of everything, read; ``changes`` go to ``write_folder``."""
+    examples, alternatives, likelihoods, selection = tables(text)
+    counts = dict(zip(likelihoods.example_id_N.tolist(), likelihoods.num_target_tokens_N.tolist(), strict=True))
+    loss = HeldOutMeasure(
+        "nll", text, "nats", "lower", Estimate(2.0, 0.1, 8), Estimate(1.5, 0.1, 8), Estimate(-0.5, 0.05, 8)
+    )
+    content = {
+        "examples": examples, "num_target_tokens": counts, "alternatives": alternatives, "likelihoods": likelihoods,
+        "selection": selection, "set_aside": [SetAside("row 3", text, text)],
+        "curve": [(step, 3 - 2 * (step - 1) / 29) for step in range(1, 31)],
+        "held_out_loss": [(0, 2.5), (30, 2.0)], "held_out": [loss],
+        "zero_shot": evaluation(1), "tuned": evaluation(2),
+        "metrics": {"selection/clipped_share": 0.25, "sft/examples": 8, "sft/target_tokens": 400},
+    }  # fmt: skip
+    folder = write_folder(config(runs, text), **{**content, **changes})
+    with open_folder(config(runs, text)) as opened, opened.step("likelihoods") as step:
+        step.record(**facts(text))
+    return read_run(folder)

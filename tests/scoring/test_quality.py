@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import tss_lab.models
-from tss_lab.correlation import spearman
+from tss_lab.statistics import spearman
 from tss_lab.engine.plain import plain_score
 from tss_lab.models import load_model
 from tss_lab.scoring import module, run

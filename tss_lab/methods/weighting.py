@@ -8,6 +8,7 @@ import numpy as np
 
 from tss_lab.config import WeightingConfig
 from tss_lab.errors import TrainingError
+from tss_lab.statistics import effective_size
 from tss_lab.types import FloatArray
 
 
@@ -51,7 +52,7 @@ def exponential_weights(score_M: FloatArray, config: WeightingConfig) -> tuple[F
 def weight_statistics(weight_M: FloatArray, clipped_share: float) -> WeightStatistics:
     """Effective sample size and range of the weights of a training set."""
     return WeightStatistics(
-        effective_size=float(weight_M.sum() ** 2 / np.sum(weight_M**2)),
+        effective_size=effective_size(weight_M),
         clipped_share=clipped_share,
         smallest=float(weight_M.min()),
         largest=float(weight_M.max()),

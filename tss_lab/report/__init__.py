@@ -1,4 +1,5 @@
-"""Report: statistics, figures, and one self-contained page a run.
+"""Report: a run's page and summary out of its folder, and runs compared.
 
-``page`` and the figures bring altair with them and are imported where a page is written.
+A page is values first (``parts``), made by a file a section (``sections``); rendering comes last. ``page`` and the
+sections bring altair with them and are imported where a page is written.
 """

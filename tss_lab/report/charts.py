@@ -12,7 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import altair as alt
+import numpy as np
 import vl_convert
+
+from tss_lab.types import FloatArray
 
 
 class Ink:
@@ -97,6 +100,31 @@ def categories(pairs: Mapping[str, str]) -> alt.Scale:
     return alt.Scale(domain=list(pairs), range=list(pairs.values()))
 
 
+def histogram(
+    values_of: Mapping[str, FloatArray], colours: Mapping[str, str], edges: FloatArray, title: str, height: int
+) -> alt.Chart:
+    """How many examples of each kind lie between two edges, kinds stacked; a legend where there are several."""
+    rows = [
+        {"from": float(low), "to": float(high), "kind": kind, "order": order, "examples": int(count)}
+        for order, (kind, values_M) in enumerate(values_of.items())
+        for low, high, count in zip(edges[:-1], edges[1:], np.histogram(values_M, edges)[0], strict=True)
+        if count
+    ]
+    legend = alt.Undefined if len(values_of) > 1 else None
+    return (
+        alt.Chart(values(rows))
+        .mark_bar(binSpacing=1)
+        .encode(
+            x=alt.X("from:Q", bin="binned", title=title, axis=alt.Axis(grid=False, tickCount=6)),
+            x2="to:Q",
+            y=alt.Y("examples:Q", stack="zero", title="examples", axis=alt.Axis(tickCount=4, tickMinStep=1)),
+            color=alt.Color("kind:N", scale=categories(colours), sort=None, legend=legend),
+            order="order:Q",
+        )
+        .properties(height=height)
+    )
+
+
 def to_svg(chart: alt.TopLevelMixin, width: int, prefix: str) -> str:
     """An inline SVG, ``width`` pixels wide; ``prefix`` keeps its ids apart from other figures'."""
     axis = {
@@ -105,6 +133,7 @@ def to_svg(chart: alt.TopLevelMixin, width: int, prefix: str) -> str:
         "labelLimit": 170 if width >= WIDE else 130,
     }  # fmt: skip
     text = {"labelColor": Ink.TEXT, "titleColor": Ink.MUTED, "labelFontSize": 12, "titleFontSize": 12}
+    apart = {"columnPadding": 34 if width >= WIDE else 22, "symbolStrokeWidth": 2.5}
     spec = chart.to_dict(validate=False)  # the renderer refuses what it can't draw; checking every dot takes longer
     spec |= {
         "background": "transparent",
@@ -114,8 +143,9 @@ def to_svg(chart: alt.TopLevelMixin, width: int, prefix: str) -> str:
             "font": "sans-serif",
             "view": {"stroke": None},
             "axis": axis,
+            "axisX": {"labelOverlap": True, "labelSeparation": 8},
             "axisY": {"domain": False, "ticks": False},
-            "legend": text | {"orient": "top", "title": None, "columnPadding": 22, "symbolStrokeWidth": 2.5},
+            "legend": text | {"orient": "top", "title": None} | apart,
             "aria": False,  # the page describes the figure as a whole
             "header": text | {"labelFontWeight": "normal"},
             "text": {"color": Ink.TEXT, "fontSize": 12},

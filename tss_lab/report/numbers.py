@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 
-from tss_lab.report.statistics import ItemComparison, accuracy_interval
-from tss_lab.types import Estimate, EvaluationResult
+from tss_lab.report.paired import ItemComparison
+from tss_lab.statistics import accuracy_interval
+from tss_lab.types import Estimate
 
 NOTHING_CHANGED = "no item changed"
 DASH = "–"
@@ -35,24 +36,24 @@ def number(value: float | None, digits: int = 3, signed: bool = False) -> str:
     return text.replace("-", "−")
 
 
+def percent(share: float | None, digits: int = 0) -> str:
+    """A share in [0, 1] in percent."""
+    return DASH if share is None or not math.isfinite(share) else f"{number(100.0 * share, digits)} %"
+
+
+def place(rank: int) -> str:
+    """A rank as files hold it, 0 for the best, as people count: ``1st``."""
+    count = rank + 1
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(count % 10, "th") if count % 100 not in (11, 12, 13) else "th"
+    return f"{count:,}{ending}"
+
+
 def plus_minus(estimate: Estimate | None, digits: int = 2, signed: bool = False) -> str:
     """Value ± standard error; without one where it is unknown or the observations show no spread."""
     if estimate is None:
         return DASH
     error = f" ± {number(estimate.standard_error, digits)}" if estimate.standard_error > 0 else ""
     return number(estimate.value, digits, signed) + error
-
-
-def total_name(count: int, demonstration: bool) -> str:
-    """What a sum of accuracies is called: it says over how many benchmarks it is, and when over no real one."""
-    if demonstration:
-        return f"Sum over demonstration items of {count} {'kind' if count == 1 else 'kinds'}"
-    return f"SUM of {count} {'benchmark' if count == 1 else 'benchmarks'}"
-
-
-def total_title(result: EvaluationResult) -> str:
-    """The name of a result's sum, with the number of benchmarks it is over."""
-    return total_name(len(result.benchmarks), "demonstration" in result.total_name)
 
 
 def accuracy(estimate: Estimate | None, digits: int = 1) -> str:
@@ -67,7 +68,7 @@ def item_difference(compared: ItemComparison | None, digits: int = 1) -> str:
     """A paired difference ± standard error; in words where no item changed."""
     if compared is None:
         return DASH
-    if not compared.gained + compared.lost:
+    if compared.is_unchanged:
         return NOTHING_CHANGED
     if compared.interval is None:
         return number(compared.difference.value, digits, signed=True)
@@ -76,6 +77,6 @@ def item_difference(compared: ItemComparison | None, digits: int = 1) -> str:
 
 def bounds(low_high: tuple[float, float] | None, digits: int = 1) -> str:
     """An interval of a difference as ``low to high``, a dash where there is none."""
-    if low_high is None:
+    if low_high is None or not all(map(math.isfinite, low_high)):
         return DASH
     return f"{number(low_high[0], digits, signed=True)} to {number(low_high[1], digits, signed=True)}"

@@ -1,52 +1,49 @@
-"""One run on one page: self-contained HTML without scripts, readable without network."""
+"""A page as values, as HTML, and in its file: self-contained, without scripts, readable without network."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import jinja2
-import yaml
 
 from tss_lab import __version__
-from tss_lab.report import audit, view
-from tss_lab.report.cards import ranked_cards
-from tss_lab.report.figures import draw_figures
-from tss_lab.report.model import RunReport
-from tss_lab.report.glossary import READING
-from tss_lab.report.numbers import method_title
+from tss_lab.report.numbers import NOTHING_CHANGED, method_title, number
+from tss_lab.report.parts import Page, Part, Tile
+from tss_lab.report.sections import build_sections
+from tss_lab.report.sections.evaluation import changes_by_tuning, results_of
+from tss_lab.report.sections.weights import training_weights
+from tss_lab.runs import Run, names
+from tss_lab.statistics import effective_size
 from tss_lab.store import write_atomic
 
-PAGE = "index.html"
 
-
-@dataclass(frozen=True)
-class Section:
-    """A part of the page. ``shown`` is false where the run has nothing for it."""
-
-    anchor: str
-    title: str
-    lead: str
-    shown: bool
-
-
-def write_report(report: RunReport, folder: Path) -> Path:
-    """Writes ``index.html`` into ``folder`` and returns its path. Whatever the run didn't do is left out."""
-    path = folder / PAGE
-    write_atomic(path, render(report))
+def write_page(run: Run) -> Path:
+    """Writes ``report/index.html`` into the run's folder and returns its path. What the run didn't do is left out."""
+    path = run.folder / names.REPORT / names.PAGE
+    write_atomic(path, render(build_page(run)))
     return path
 
 
-def render(report: RunReport) -> str:
-    """The page's HTML; every text of the data is escaped by the template."""
-    return from_template("page.html.j2", _page(report))
+def build_page(run: Run) -> Page:
+    """A run's page, a pure function of its folder."""
+    config = run.config
+    share = f" at ρ\u00a0=\u00a0{config.rho:g}" if config.method.uses_rho else ""
+    subtitle = f"Run {run.name}, experiment {config.experiment_name}, seed {config.seed}."
+    status = str(run.record.get("status", ""))
+    if status.startswith("stopped"):
+        subtitle += f" It {status}."
+    started = str(run.record.get("started", "")).replace("T", " ")
+    return Page(
+        title=f"{method_title(config.method.name)}{share}: {config.model.name} on {config.dataset.name}",
+        subtitle=subtitle,
+        tiles=_tiles(run),
+        sections=build_sections(run),
+        footer=f"Written by tss_lab {__version__}{f' · run begun {started}' if started else ''} · {run.name}",
+    )
 
 
-def from_template(name: str, content: Mapping[str, Any]) -> str:
-    """A template of this folder, filled; whatever is filled in is escaped."""
+def render(page: Page) -> str:
+    """The page's HTML. A part is shown by the macro that is called as its class; every text is escaped."""
     folder = Path(__file__).parent
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folder),
@@ -55,102 +52,46 @@ def from_template(name: str, content: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["kind"] = _kind
     css = (folder / "page.css").read_text(encoding="utf-8")
-    return environment.get_template(name).render({"version": __version__, "css": css, **content})
+    return environment.get_template("page.html.j2").render(page=page, css=css, version=__version__)
 
 
-def _page(report: RunReport) -> dict[str, Any]:
-    started = str(report.record.get("started", "")).replace("T", " ")
-    first_cards, last_cards = ranked_cards(report)
-    specific = report.method_name.startswith("tss")
-    first, last = ("most specific", "least specific") if specific else ("ranked first", "ranked last")
-    content: dict[str, Any] = {
-        "title": _title(report),
-        "subtitle": f"Run {report.run_name}, experiment {report.experiment_name}, seed {report.seed}.",
-        "footer": f"Written by tss_lab {__version__}{f' · run begun {started}' if started else ''} · {report.run_name}",
-        "figures": draw_figures(report),
-        "tiles": view.tiles(report),
-        "what_was_run": view.what_was_run(report),
-        "data_rows": view.data_rows(report),
-        "set_aside": view.set_aside_table(report),
-        "scoring_rows": view.scoring_rows(report),
-        "first_cards": first_cards,
-        "last_cards": last_cards,
-        "first_title": f"The {len(first_cards)} {first}",
-        "last_title": f"The {len(last_cards)} {last}",
-        "alternatives_table": audit.sources_table(report),
-        "alternatives_checks": audit.checks(report),
-        "weights_rows": view.weights_rows(report),
-        "training_rows": view.training_rows(report),
-        "held_out": view.held_out_table(report),
-        "evaluation": view.evaluation_table(report),
-        "costs": view.costs_table(report),
-        "provenance": view.provenance_rows(report.record),
-        "settings": _as_yaml(report.settings),
-        "reading": READING,
-    }
-    content["sections"] = [section for section in _sections(report, content) if section.shown]
-    return content
+def _kind(part: Part) -> str:
+    return type(part).__name__.lower()
 
 
-def _title(report: RunReport) -> str:
-    share = f"ρ\u00a0=\u00a0{report.rho:g}"
-    return f"{method_title(report.method_name)} at {share}: {report.model_name} on {report.dataset_name}"
-
-
-def _as_yaml(settings: Mapping[str, Any]) -> str:
-    if not settings:
-        return ""
-    plain = json.loads(json.dumps(settings, default=str))
-    return str(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))
-
-
-def _sections(report: RunReport, content: Mapping[str, Any]) -> list[Section]:
-    figures = content["figures"]
-    return [
-        Section(
-            "run",
-            "What was run",
-            "The choices of this run, what became of the data, and how the likelihoods were computed.",
-            True,
-        ),
-        Section(
-            "scores",
-            "Scores",
-            "Every scored example got one number; the ranking by it decides what is kept.",
-            bool(figures.get("scores")),
-        ),
-        Section(
-            "examples",
-            "First and last of the ranking",
-            "Open an example for its texts and for how likely its output is under each instruction.",
-            bool(content["first_cards"]),
-        ),
-        Section(
-            "alternatives",
-            "Alternative instructions",
-            "The score is only as good as the instructions it is held against.",
-            content["alternatives_table"] is not None or bool(figures.get("alternatives")),
-        ),
-        Section(
-            "weights",
-            "Training weights",
-            "Specific examples count for more in the loss.",
-            bool(content["weights_rows"]),
-        ),
-        Section("training", "Training", "Fine-tuning on what was kept.", report.training is not None),
-        Section(
-            "held-out",
-            "Held-out examples",
-            "Examples that no method could select, before and after tuning (no end token). Differences are paired.",
-            content["held_out"] is not None,
-        ),
-        Section(
-            "evaluation",
-            "Evaluation",
-            "Multiple choice, zero-shot, plain accuracy, run by lm-evaluation-harness.",
-            content["evaluation"] is not None,
-        ),
-        Section("provenance", "Provenance", "What made these numbers.", bool(report.record) or bool(report.settings)),
-        Section("reading", "How to read this", "Words and signs on this page.", True),
+def _tiles(run: Run) -> list[Tile]:
+    """The run in a few numbers."""
+    tiles = []
+    if run.selection is not None:
+        kept, count = run.selection.num_kept, len(run.selection.example_id_N)
+        tiles.append(Tile(f"{kept:,} of {count:,}", "examples kept", f"{100 * kept / count:.0f} % of those scored"))
+    weight_M = training_weights(run)
+    if weight_M is not None:
+        tiles.append(Tile(number(effective_size(weight_M), 1), "effective sample size", "of the weighted examples"))
+    tiles += [
+        Tile(
+            number(measure.difference.value, 3, signed=True),
+            f"{measure.title}, change by tuning",
+            f"± {number(measure.difference.standard_error, 3)} {measure.unit}; {measure.better} is better",
+        )
+        for measure in run.held_out[:1]
+        if measure.difference is not None
     ]
+    return tiles + _evaluation_tiles(run)
+
+
+def _evaluation_tiles(run: Run) -> list[Tile]:
+    """The sum's change by tuning, or the sum where only one model was evaluated."""
+    for total in changes_by_tuning(run)[-1:]:
+        name = f"{total.display_name}, change by tuning"
+        if total.is_unchanged:
+            return [Tile("–", name, NOTHING_CHANGED)]
+        error = f"± {number(total.difference.standard_error, 1)} percent points"
+        return [Tile(number(total.difference.value, 1, signed=True), name, error)]
+    return [
+        Tile(number(result.total.value, 1), result.total_name,
+             f"± {number(result.total.standard_error, 1)} percent points")
+        for result in results_of(run).values()
+    ]  # fmt: skip

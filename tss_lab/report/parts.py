@@ -1,4 +1,4 @@
-"""What a page is made of: sections of facts, tables and figures, as values.
+"""What a page is made of: sections of facts, tables, figures and examples, as values.
 
 Numbers stay numbers until a part is rendered. A column's form says how its values read (``show``) and what a
 machine gets of them (``export``); so one table serves the page, the terminal, CSV, JSON, Markdown and LaTeX.
@@ -8,86 +8,23 @@ from __future__ import annotations
 
 import csv
 import io
-import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from tss_lab.report.charts import Figure
-from tss_lab.report.numbers import DASH, accuracy, bounds, number, plus_minus
-from tss_lab.types import Estimate
-
-Plain = str | int | float | bool | None
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A cell for people: its text, and what stands under it in small."""
-
-    text: str
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Form:
-    """How the values of a column are shown and exported.
-
-    ``show`` gets a value that is not None. ``export`` gives ``suffix -> plain value``: ``""`` for the value itself,
-    ``"_stderr"`` for its standard error; every value of a column has the same suffixes.
-    """
-
-    show: Callable[[Any], Shown | str]
-    export: Callable[[Any], Mapping[str, Plain]] = lambda value: {"": value}
-    suffixes: Sequence[str] = ("",)
-    is_text: bool = False
-
-    def shown(self, value: Any) -> Shown:
-        if value is None:
-            return Shown(DASH)
-        found = self.show(value)
-        return found if isinstance(found, Shown) else Shown(found)
-
-    def exported(self, value: Any) -> dict[str, Plain]:
-        """Plain values; None for what is missing or not finite."""
-        plain = {} if value is None else self.export(value)
-        return {suffix: _finite(plain.get(suffix)) for suffix in self.suffixes}
-
-
-def _finite(value: Plain) -> Plain:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-TEXT = Form(str, is_text=True)
-COUNT = Form(lambda value: f"{value:,}")
-
-
-def decimal(digits: int, *, signed: bool = False) -> Form:
-    """A number with so many digits after the point."""
-    return Form(lambda value: number(float(value), digits, signed))
-
-
-def share(digits: int = 0) -> Form:
-    """A share in [0, 1], shown in percent."""
-    return Form(lambda value: f"{number(100 * value, digits)} %")
-
-
-def estimate(digits: int, *, signed: bool = False, is_accuracy: bool = False) -> Form:
-    """An ``Estimate`` as value ± standard error; an accuracy of 0 or 100 % with its Wilson interval."""
-
-    def show(value: Estimate) -> str:
-        return accuracy(value, digits) if is_accuracy else plus_minus(value, digits, signed)
-
-    def export(value: Estimate) -> dict[str, Plain]:
-        return {"": value.value, "_stderr": value.standard_error}
-
-    return Form(show, export, ("", "_stderr"))
-
-
-def interval(digits: int) -> Form:
-    """(low, high) as ``low to high``."""
-    return Form(
-        lambda value: bounds(value, digits), lambda value: {"_low": value[0], "_high": value[1]}, ("_low", "_high")
-    )
+from tss_lab.report.escape import latex, markdown
+from tss_lab.report.forms import COUNT as COUNT
+from tss_lab.report.forms import TEXT as TEXT
+from tss_lab.report.forms import Form as Form
+from tss_lab.report.forms import Plain as Plain
+from tss_lab.report.forms import Shown as Shown
+from tss_lab.report.forms import decimal as decimal
+from tss_lab.report.forms import difference as difference
+from tss_lab.report.forms import estimate as estimate
+from tss_lab.report.forms import interval as interval
+from tss_lab.report.forms import share as share
+from tss_lab.report.numbers import DASH
 
 
 @dataclass(frozen=True)
@@ -123,66 +60,49 @@ class Table:
             [column.form.shown(value) for column, value in zip(self.columns, row, strict=True)] for row in self.rows
         ]
 
+    @property
+    def keys(self) -> list[str]:
+        """The names of a record's values. Raises ValueError where two columns would share one."""
+        keys = [f"{column.key}{suffix}" for column in self.columns for suffix in column.form.suffixes]
+        if len(set(keys)) < len(keys):
+            twice = next(key for key in keys if keys.count(key) > 1)
+            raise ValueError(f"two columns of the table '{self.caption}' are called {twice}; give one another name")
+        return keys
+
     def records(self) -> list[dict[str, Plain]]:
         """A flat mapping a row, for machines; the same keys in each."""
-        return [
-            {
-                f"{column.key}{suffix}": plain
-                for column, value in zip(self.columns, row, strict=True)
-                for suffix, plain in column.form.exported(value).items()
-            }
-            for row in self.rows
-        ]
+        keys, records = self.keys, []
+        for row in self.rows:
+            cells = [column.form.exported(value) for column, value in zip(self.columns, row, strict=True)]
+            records.append(dict(zip(keys, (plain for cell in cells for plain in cell.values()), strict=True)))
+        return records
 
     def to_csv(self) -> str:
         """A header and a line a row; empty where there is no value."""
         text = io.StringIO()
-        header = [f"{column.key}{suffix}" for column in self.columns for suffix in column.form.suffixes]
-        writer = csv.DictWriter(text, header, lineterminator="\n")
+        writer = csv.DictWriter(text, self.keys, lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.records())
         return text.getvalue()
 
     def to_markdown(self) -> str:
         """A table of GitHub's Markdown, with its caption above."""
+        titles = [column.title for column in self.columns]
         marks = ["---" if column.form.is_text else "---:" for column in self.columns]
-        lines = [
-            [column.title for column in self.columns],
-            marks,
-            *([_joined(cell) for cell in row] for row in self.shown),
-        ]
-        body = "\n".join(
-            "| " + " | ".join(text.replace("|", "\\|").replace("\n", " ") for text in line) + " |" for line in lines
-        )
-        return f"**{self.caption}**\n\n{body}\n"
+        rows = [[markdown(cell.in_one_line) for cell in row] for row in self.shown]
+        lines = [f"| {' | '.join(line)} |" for line in ([markdown(title) for title in titles], marks, *rows)]
+        return "\n".join([f"**{markdown(self.caption)}**", "", *lines, ""])
 
     def to_latex(self) -> str:
-        """A ``table`` environment with booktabs rules; signs and Greek letters as commands."""
-        rows = [" & ".join(_latex(_joined(cell)) for cell in row) + r" \\" for row in self.shown]
+        """A ``table`` environment with rules of the package booktabs; signs and Greek letters as commands."""
+        rows = [" & ".join(latex(cell.in_one_line) for cell in row) + r" \\" for row in self.shown]
         if self.last_is_total and len(rows) > 1:
             rows.insert(-1, r"\midrule")
         alignment = "".join("l" if column.form.is_text else "r" for column in self.columns)
-        head = " & ".join(_latex(column.title) for column in self.columns) + r" \\"
-        return "\n".join(
-            [r"\begin{table}", r"\centering", rf"\caption{{{_latex(self.caption)}}}", rf"\begin{{tabular}}{{{alignment}}}",
-             r"\toprule", head, r"\midrule", *rows, r"\bottomrule", r"\end{tabular}", r"\end{table}", ""]
-        )  # fmt: skip
-
-
-def _joined(cell: Shown) -> str:
-    return f"{cell.text} ({cell.note})" if cell.note else cell.text
-
-
-_LATEX = str.maketrans({
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "−": "$-$", "ρ": r"$\rho$", "Δ": r"$\Delta$",
-    "τ": r"$\tau$", "α": r"$\alpha$", "λ": r"$\lambda$", "Σ": r"$\Sigma$", "²": r"$^2$", "·": r"$\cdot$",
-    "–": "--", "…": r"\dots{}", "\u00a0": "~", "≥": r"$\geq$", "≤": r"$\leq$", "|": r"\textbar{}", "\n": " ",
-})  # fmt: skip
-
-
-def _latex(text: str) -> str:
-    return text.translate(_LATEX)
+        head = " & ".join(latex(column.title) for column in self.columns) + r" \\"
+        begin = [r"\begin{table}", r"\centering", rf"\caption{{{latex(self.caption)}}}"]
+        tabular = [rf"\begin{{tabular}}{{{alignment}}}", r"\toprule", head, r"\midrule", *rows, r"\bottomrule"]
+        return "\n".join([*begin, *tabular, r"\end{tabular}", r"\end{table}", ""])
 
 
 @dataclass(frozen=True)
@@ -191,6 +111,12 @@ class Facts:
 
     rows: Sequence[tuple[str, str]]
     small: bool = False
+
+    @classmethod
+    def known(cls, rows: Sequence[tuple[str, str]]) -> Facts | None:
+        """Those that have a value; None where none has."""
+        found = [row for row in rows if row[1] != DASH]
+        return cls(found) if found else None
 
 
 @dataclass(frozen=True)
@@ -217,10 +143,37 @@ class Heading:
 
 
 @dataclass(frozen=True)
-class Cards:
-    """Examples that open; ``cards`` are read by the page's own template."""
+class PromptRow:
+    """One instruction for a card's output. ``place``: where its log-likelihood stands among the others', in percent."""
 
-    cards: Sequence[Any]
+    instruction: str
+    source: str
+    loglik: str
+    difference: str
+    place: float | None
+    is_true: bool
+
+
+@dataclass(frozen=True)
+class Card:
+    """One example: a line (place, score, instruction, whether it is kept), and what opens below it."""
+
+    place: str
+    score: str
+    is_kept: bool
+    about: str
+    note: str
+    texts: Mapping[str, str]
+    """``Instruction``, ``Input``, ``Output`` -> text; the first one stands in the line."""
+    prompts: Sequence[PromptRow]
+
+
+@dataclass(frozen=True)
+class Cards:
+    """Examples that open, under a heading of their own."""
+
+    title: str
+    cards: Sequence[Card]
 
 
 Part = Facts | Table | Figure | Note | Folded | Heading | Cards
@@ -234,6 +187,12 @@ class Section:
     title: str
     lead: str
     parts: Sequence[Part]
+
+
+def section(anchor: str, title: str, lead: str, parts: Iterable[Part | None]) -> Section | None:
+    """A section of the parts that are there; None where none is."""
+    found = [part for part in parts if part is not None]
+    return Section(anchor, title, lead, found) if found else None
 
 
 @dataclass(frozen=True)
@@ -254,4 +213,4 @@ class Page:
     tiles: Sequence[Tile]
     sections: Sequence[Section]
     footer: str
-    is_broad: bool = field(default=False)
+    is_broad: bool = False

@@ -1,66 +1,81 @@
-"""The short table at the end of a run, on the terminal."""
+"""The short table at the end of a run, and any table of a page, on the terminal."""
 
 from __future__ import annotations
 
 from collections import Counter
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Table as RichTable
 from rich.text import Text
 
-from tss_lab.report import view
-from tss_lab.report.model import RunReport
-from tss_lab.report.numbers import NOTHING_CHANGED, plus_minus
+from tss_lab.report import parts
+from tss_lab.report.numbers import DASH, NOTHING_CHANGED
+from tss_lab.report.sections.alternatives import alternatives_to_choose_by, quality_facts
+from tss_lab.report.sections.evaluation import evaluation_table
+from tss_lab.report.sections.held_out import held_out_table
+from tss_lab.runs import Run, names
 
 
-def summary_table(report: RunReport) -> Table:
+def print_run(run: Run, console: Console) -> None:
     """The run's main numbers, two columns."""
-    table = Table(title=Text(report.run_name), title_justify="left", show_header=False, box=None, pad_edge=False)
+    table = RichTable(title=Text(run.name), title_justify="left", show_header=False, box=None, pad_edge=False)
     table.add_column(style="dim")
     table.add_column(overflow="fold")
-    for name, value in _rows(report):
+    for name, value in [*_until_selection(run), *_after_selection(run)]:
         table.add_row(Text(name), Text(value))
-    return table
+    console.print(table)
 
 
-def print_summary(report: RunReport, console: Console | None = None) -> None:
-    """Prints the table to ``console``, or to standard output."""
-    (console or Console()).print(summary_table(report))
+def to_rich(table: parts.Table) -> RichTable:
+    """A page's table for a terminal, without its caption; words to the left, numbers to the right."""
+    found = RichTable(box=None, pad_edge=False)
+    for column in table.columns:
+        found.add_column(Text(column.title), justify="left" if column.form.is_text else "right", overflow="fold")
+    for index, row in enumerate(table.shown, start=1):
+        is_total = table.last_is_total and index == len(table.rows)
+        found.add_row(*(Text(cell.in_one_line) for cell in row), style="bold" if is_total else "")
+    return found
 
 
-def _rows(report: RunReport) -> list[view.Row]:
-    rows = [
-        ("model, dataset", f"{report.model_name}, {report.dataset_name}"),
-        ("method, ρ, seed", f"{report.method_name}, {report.rho:g}, {report.seed}"),
-    ]
-    if report.alternatives:
-        sources = Counter(one.source for one in report.alternatives)
+def _until_selection(run: Run) -> list[tuple[str, str]]:
+    config, facts, selection = run.config, run.facts("likelihoods"), run.selection
+    share = {"ρ": f"{config.rho:g}"} if config.method.uses_rho else {}
+    chosen = {"method": config.method.name, **share, "seed": str(config.seed)}
+    rows = [("model, dataset", f"{config.model.name}, {config.dataset.name}")]
+    rows.append((", ".join(chosen), ", ".join(chosen.values())))
+    alternatives = alternatives_to_choose_by(run)
+    if alternatives:
+        sources = Counter(one.source for one in alternatives)
         shown = ", ".join(f"{count:,} {source}" for source, count in sorted(sources.items()))
-        rows.append(("alternatives", f"{len(report.alternatives):,} ({shown})"))
-        rows += list(report.generation.items())
-    if report.scoring is not None and report.scoring.num_pairs is not None:
-        facts = report.scoring
-        stored = f", {facts.num_from_store:,} from the store" if facts.num_from_store else ""
-        rows.append(("pairs scored", f"{facts.num_pairs:,}{stored}"))
-        if facts.self_check_difference is not None:
-            rows.append(("self-check", f"{facts.self_check_difference:.1e} nats at most from a plain pass"))
-    if report.selection is not None:
-        rows.append(("kept", f"{report.selection.num_kept:,} of {len(report.selection.example_id_N):,} examples"))
-    if report.set_aside:
-        rows.append(("set aside", f"{len(report.set_aside):,} rows, listed in run.json"))
-    if report.training is not None and len(report.training.loss_S):
-        loss_S = report.training.loss_S
-        rows.append(
-            ("weighted loss, first and last batch", f"{loss_S[0]:.3f} and {loss_S[-1]:.3f} ({len(loss_S):,} steps)")
-        )
-    rows += [
-        (measure.title, f"{plus_minus(measure.before, 3)} before, {plus_minus(measure.after, 3)} after tuning")
-        for measure in report.held_out
-    ]
-    evaluation = view.evaluation_table(report)
-    if evaluation is not None:
-        for name, before, after, difference, *_ in evaluation.rows:
-            parts = {"zero-shot": before, "tuned": after, "difference": difference}
-            shown = ", ".join(f"{what} {value}" for what, value in parts.items() if value not in ("–", NOTHING_CHANGED))
-            rows.append((name, f"{shown} (%){f', {NOTHING_CHANGED}' if difference == NOTHING_CHANGED else ''}"))
+        rows += [("alternatives", f"{len(alternatives):,} ({shown})"), *quality_facts(run)]
+    if "pairs" in facts:
+        stored = f", {facts['pairs_resumed']:,} from the store" if facts.get("pairs_resumed") else ""
+        rows.append(("pairs scored", f"{facts['pairs']:,}{stored}"))
+    apart = facts.get("self_check_max_difference")
+    if apart is not None:
+        rows.append(("self-check", f"{apart:.1e} nats at most from a plain pass"))
+    if selection is not None:
+        rows.append(("kept", f"{selection.num_kept:,} of {len(selection.example_id_N):,} examples"))
+    if run.set_aside:
+        count = f"{len(run.set_aside):,} {'row' if len(run.set_aside) == 1 else 'rows'}"
+        rows.append(("set aside", f"{count}, listed in {names.SET_ASIDE}"))
+    return rows
+
+
+def _after_selection(run: Run) -> list[tuple[str, str]]:
+    """Training; then the rows of the page's tables, in words."""
+    rows = []
+    if run.training is not None and len(run.training.loss_S):
+        loss_S = run.training.loss_S
+        shown = f"{loss_S[0]:.3f} and {loss_S[-1]:.3f} ({len(loss_S):,} steps)"
+        rows.append(("weighted loss, first and last batch", shown))
+    held_out, evaluation = held_out_table(run), evaluation_table(run)
+    if held_out is not None:
+        for (measure, *_), (_, before, after, *_) in zip(held_out.rows, held_out.shown, strict=True):
+            rows.append((measure.title, f"{before.text} before, {after.text} after tuning"))
+    for title, *cells in evaluation.shown if evaluation is not None else []:
+        found = dict(zip(("zero-shot", "tuned", "difference"), (cell.text for cell in cells), strict=False))
+        shown = ", ".join(f"{what} {text}" for what, text in found.items() if text not in (DASH, NOTHING_CHANGED))
+        unchanged = f", {NOTHING_CHANGED}" if found["difference"] == NOTHING_CHANGED else ""
+        rows.append((title.text, f"{shown} (%){unchanged}"))
     return rows

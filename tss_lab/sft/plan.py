@@ -12,6 +12,7 @@ from tss_lab.config import SftConfig
 from tss_lab.prompts import PromptEncoder
 from tss_lab.sft.batches import BatchOrder, num_steps
 from tss_lab.sft.rows import TrainingRow, encode_rows
+from tss_lab.statistics import effective_size
 from tss_lab.types import Example, FloatArray, SetAside
 
 log = logging.getLogger(__name__)
@@ -42,8 +43,7 @@ class TrainingPlan:
     @property
     def effective_size(self) -> float:
         """(Σw)² / Σw², in examples."""
-        weight_N = np.asarray([row.weight for row in self.rows])
-        return float(weight_N.sum() ** 2 / np.sum(weight_N**2))
+        return effective_size(np.asarray([row.weight for row in self.rows]))
 
     @property
     def truncated(self) -> int:

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from tss_lab.report.numbers import place
+from tss_lab.report.parts import Facts, Section
+from tss_lab.runs import Run
+
+ORDER = 100
+
 READING: tuple[tuple[str, str], ...] = (
     (
         "Specificity",
@@ -14,7 +20,11 @@ READING: tuple[tuple[str, str], ...] = (
         "Natural logarithm of the probability that the frozen model gives the whole output after a prompt, in nats. "
         "Nearer to zero is more likely; a difference of 1 nat is a factor of 2.7.",
     ),
-    ("Rank", "1 is the best by the run's method. Equal scores are ordered by a seeded draw."),
+    (
+        "Place",
+        f"{place(0)} is the best by the run's method: rank 0 in scores.parquet, where ranks count from 0. Equal scores "
+        "are ordered by a seeded draw.",
+    ),
     (
         "± and intervals",
         "± is one standard error. Intervals cover 95 %; one that spans zero leaves open whether anything changed.",
@@ -45,3 +55,7 @@ READING: tuple[tuple[str, str], ...] = (
         "number on them says nothing about the benchmark.",
     ),
 )
+
+
+def reading(run: Run) -> Section:
+    return Section("reading", "How to read this", "Words and signs on this page.", [Facts(READING)])
