@@ -127,7 +127,7 @@ class Chooser(Protocol):
 
 def build_method(config: MethodConfig) -> Method:
     """The method object of a config. Raises ConfigError for an unknown class or a wrong parameter."""
-    built = _build(config.target, config.params, f"method={config.name}", "method.target")
+    built = _build(config.target, config.params, f"method={config.name}", "method.target", ("score", "preference"))
     if not isinstance(built, Method) or not isinstance(built.needs, Needs):
         raise ConfigError(
             f"method.target={config.target} lacks needs (a Needs), score() or preference(); see tss_lab/methods/base.py"
@@ -137,18 +137,22 @@ def build_method(config: MethodConfig) -> Method:
 
 def build_chooser(config: ChooseConfig) -> Chooser:
     """The chooser object of a config. Raises ConfigError for an unknown class or a wrong parameter."""
-    built = _build(config.target, config.params, f"choose={config.name}", "choose.target")
+    built = _build(config.target, config.params, f"choose={config.name}", "choose.target", ("choose",))
     if not isinstance(built, Chooser):
         raise ConfigError(f"choose.target={config.target} lacks choose(); see tss_lab/methods/base.py")
     return built
 
 
-def _build(target: str, params: dict[str, Any], what: str, setting: str) -> object:
+def _build(target: str, params: dict[str, Any], what: str, setting: str, members: Sequence[str]) -> object:
     module_name, _, class_name = target.rpartition(".")
     try:
         cls = getattr(importlib.import_module(module_name), class_name)
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(f"{setting}={target} can't be imported ({error}); give the dotted path of a class") from error
+    # A config may come with somebody else's run: nothing is called that isn't a class of the kind.
+    if not isinstance(cls, type) or not all(callable(getattr(cls, name, None)) for name in members):
+        wanted = " and ".join(f"{name}()" for name in members)
+        raise ConfigError(f"{setting}={target} is no class with {wanted}; see tss_lab/methods/base.py")
     try:
         built: object = cls(**params)
     except (TypeError, ValueError) as error:
