@@ -7,14 +7,13 @@ import pytest
 from pytest import approx
 from scipy import stats
 
-from tss_lab.report.seeds import (
+from tss_lab.report.paired import (
     HeldOutLosses,
     difference_of_losses,
     difference_over_seeds,
     mean_accuracies,
     mean_measure,
     null_spread,
-    student_quantile,
     two_source_interval,
 )
 from tss_lab.types import BenchmarkScore, Estimate, EvaluationResult
@@ -123,11 +122,6 @@ def test_error_of_a_measure_does_not_shrink_with_seeds():
     mean = mean_measure([Estimate(2.0, 0.3, 8), Estimate(3.0, 0.5, 8)])
     assert (mean.value, mean.item_error, mean.num_items) == approx((2.5, 0.4, 8))
     assert mean.spread == approx(math.sqrt(0.5))
-
-
-@pytest.mark.parametrize("degrees", [1, 1.5, 2, 4.3, 30, 2000])
-def test_student_quantile_against_scipy(degrees):
-    assert student_quantile(0.975, degrees) == approx(stats.t.ppf(0.975, degrees), rel=1e-3)
 
 
 def test_without_any_spread_there_is_no_interval():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, get_type_hints
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
@@ -16,7 +16,7 @@ from tss_lab.methods.base import Chooser, Method, Needs
 
 def build_method(config: MethodConfig) -> Method:
     """The method object of a config. Raises ConfigError for an unknown class or a wrong parameter."""
-    built = _build("method", config.name, config.target, config.params)
+    built = _build("method", config.name, config.target, config.params, ("score", "preference"))
     if not isinstance(built, Method) or not isinstance(built.needs, Needs):
         raise ConfigError(
             f"method.target={config.target} lacks needs (a Needs), score() or preference(); see tss_lab/methods/base.py"
@@ -26,13 +26,13 @@ def build_method(config: MethodConfig) -> Method:
 
 def build_chooser(config: ChooseConfig) -> Chooser:
     """The chooser object of a config. Raises ConfigError for an unknown class or a wrong parameter."""
-    built = _build("choose", config.name, config.target, config.params)
+    built = _build("choose", config.name, config.target, config.params, ("choose",))
     if not isinstance(built, Chooser):
         raise ConfigError(f"choose.target={config.target} lacks choose(); see tss_lab/methods/base.py")
     return built
 
 
-def _build(group: str, name: str, target: str, params: Mapping[str, Any]) -> object:
+def _build(group: str, name: str, target: str, params: Mapping[str, Any], members: Sequence[str]) -> object:
     module_name, _, class_name = target.rpartition(".")
     try:
         cls = getattr(importlib.import_module(module_name), class_name)
@@ -40,6 +40,10 @@ def _build(group: str, name: str, target: str, params: Mapping[str, Any]) -> obj
         raise ConfigError(
             f"{group}.target={target} can't be imported ({error}); give the dotted path of a class"
         ) from error
+    # A config may come with somebody else's run: nothing is called that isn't a class of the kind.
+    if not isinstance(cls, type) or not all(callable(getattr(cls, member, None)) for member in members):
+        wanted = " and ".join(f"{member}()" for member in members)
+        raise ConfigError(f"{group}.target={target} is no class with {wanted}; see tss_lab/methods/base.py")
     try:
         built: object = cls(**_checked(cls, group, name, target, params))
     except (TypeError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""``python -m tss_lab.report runs/A runs/B ...``: runs side by side on one page."""
+"""``python -m tss_lab.report runs/A``: a run's page again; with several folders: runs side by side on one page."""
 
 from __future__ import annotations
 
@@ -12,31 +12,35 @@ USER_ERROR = 2
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Compares run folders; returns the exit code."""
+    """Makes a run's page, or compares several; returns the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m tss_lab.report",
-        description="Compares runs: a page, a JSON and a CSV file, and a short table on the terminal.",
+        description="One run: its page, made again. Several: a page that compares them, its tables as CSV, Markdown "
+        "and LaTeX, and a short table on the terminal.",
     )
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folders of runs, such as runs/*")
     parser.add_argument(
-        "--output", type=Path, metavar="FOLDER", help="where the page goes (default: comparison beside the first run)"
+        "--output", type=Path, metavar="FOLDER", help="where a comparison goes (default: beside the first run)"
     )
     chosen = parser.parse_args(arguments)
     from rich.console import Console
 
     from tss_lab.report.comparison.compare import compare
+    from tss_lab.report.comparison.write import print_comparison, write_comparison
+    from tss_lab.report.page import write_page
+    from tss_lab.runs import read_run
 
+    console = Console(soft_wrap=False, width=None if sys.stdout.isatty() else 140)  # a file isn't 80 columns wide
     try:
-        comparison = compare(chosen.runs)
+        if len(chosen.runs) == 1 and chosen.output is None:
+            page = write_page(read_run(chosen.runs[0]))
+        else:
+            comparison = compare(chosen.runs)
+            page = write_comparison(comparison, chosen.output or chosen.runs[0].absolute().parent / "comparison")
+            print_comparison(comparison, console)
     except TssError as error:
         sys.stderr.write(f"tss_lab: {error}\n")
         return USER_ERROR
-    from tss_lab.report.comparison.page import print_comparison, write_comparison
-
-    output = chosen.output or chosen.runs[0].absolute().parent / "comparison"
-    page = write_comparison(comparison, output)
-    console = Console(soft_wrap=False, width=None if sys.stdout.isatty() else 140)  # a file isn't 80 columns wide
-    print_comparison(comparison, console)
     console.print(f"page: {page}", markup=False, highlight=False, soft_wrap=True)
     return 0
 

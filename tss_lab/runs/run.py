@@ -27,6 +27,7 @@ from tss_lab.types import (
     HeldOutMeasure,
     IntArray,
     Likelihoods,
+    PromptKind,
     Selection,
     SetAside,
 )
@@ -103,6 +104,13 @@ class Run:
         return to_likelihoods(table) if table is not None else None
 
     @cached_property
+    def prompt_kinds(self) -> frozenset[PromptKind]:
+        """The prompts under which likelihoods were taken for the scores; empty where the scores needed none."""
+        kinds = self._read(names.LIKELIHOODS, lambda path: pl.read_parquet(path, columns=["prompt_kind"]))
+        found = [] if kinds is None else kinds["prompt_kind"].unique().to_list()
+        return frozenset(kind for kind in PromptKind if kind.value in found)
+
+    @cached_property
     def selection(self) -> Selection | None:
         table = self._table(names.SCORES)
         return to_selection(table) if table is not None else None
@@ -144,15 +152,45 @@ class Run:
     @cached_property
     def held_out(self) -> list[HeldOutMeasure]:
         """Measures on the held-out examples, before and after tuning."""
-        return [
-            HeldOutMeasure(**{**one, **{when: _estimate(one.get(when)) for when in ("before", "after", "difference")}})
-            for one in self.record.get("held_out", ())
-        ]
+        try:
+            return [
+                HeldOutMeasure(
+                    **{**one, **{when: _estimate(one.get(when)) for when in ("before", "after", "difference")}}
+                )
+                for one in self.record.get("held_out", ())
+            ]
+        except (TypeError, KeyError, AttributeError) as error:
+            raise ArtifactError(
+                f"{self.folder / names.RECORD}: its held-out measures can't be read ({error}); {_AGAIN}"
+            ) from error
+
+    def measure(self, name: str) -> HeldOutMeasure | None:
+        """One of them by its name: ``nll``, ``sensitivity``."""
+        return next((one for one in self.held_out if one.name == name), None)
+
+    @property
+    def is_tuned(self) -> bool:
+        """Whether anything was measured on a tuned model."""
+        return self.tuned is not None or any(one.after is not None for one in self.held_out)
 
     @cached_property
     def held_out_table(self) -> pl.DataFrame | None:
-        """``eval/held_out.parquet``: a row a held-out example, log-likelihood and TSS before and after tuning."""
-        return self._table(names.HELD_OUT)
+        """``eval/held_out.parquet``: a row a held-out example, log-likelihood and TSS before and after tuning.
+
+        As long as it makes up what the run's own metrics say.
+        """
+        return self._read(names.HELD_OUT, self._read_held_out)
+
+    def _read_held_out(self, path: Path) -> pl.DataFrame:
+        table = pl.read_parquet(path)
+        for when in ("before", "after"):
+            wanted = self.metrics.get(f"held_out/nll/{when}")
+            loss = -table[f"loglik_{when}"].cast(pl.Float64).sum() / table["n_target_tokens"].sum()
+            if wanted is not None and not math.isclose(loss, wanted, abs_tol=1e-6):
+                raise ArtifactError(
+                    f"{self.folder}: the losses in {names.HELD_OUT} don't make up metrics.json; {_AGAIN}"
+                )
+        return table
 
     def _evaluated(self, which: str, place: str) -> Evaluated | None:
         """What lies there, as long as it makes up what the run's own metrics say."""

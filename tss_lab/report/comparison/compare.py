@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tss_lab.errors import ArtifactError
-from tss_lab.report.comparison.comparable import comparable
-from tss_lab.report.comparison.folders import Run, Unused, read_runs
-from tss_lab.report.comparison.names import benchmark_title, is_demonstration
-from tss_lab.report.comparison.rows import Pair, make_pairs
-from tss_lab.report.comparison.tables import AgainstRandom, Null, PaperTables, against_random, null_test, paper_tables
-from tss_lab.report.numbers import total_name
+from tss_lab.report.comparison.align import Unused, align, prompt_kinds
+from tss_lab.report.comparison.questions import Null, Versus, against_random, null_test, paper_tables
+from tss_lab.report.comparison.rows import Pair, Row, losses_of, make_pairs
+from tss_lab.runs import Run, names, read_run
 
+COMPARISON = "comparison.json"
 _NO_TABLES = "Nothing was evaluated on benchmarks, so the paper's tables, sums of accuracies, can't be formed."
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What follows for a model on a data set."""
+
+    pair: Pair
+    against: Sequence[Versus]
+    """Its rows against random."""
+    null: Null | None
+    tables: Mapping[str, Sequence[Versus]]
+    """``Table 2`` to ``Table 5`` -> the best there, as far as the runs go."""
+    missing: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -23,14 +35,26 @@ class Comparison:
 
     runs: Sequence[Run]
     unused: Sequence[Unused]
-    pairs: Sequence[Pair]
-    against: Sequence[Sequence[AgainstRandom]]
-    """For each pair, its rows against random."""
-    nulls: Sequence[Null | None]
-    tables: PaperTables
+    answers: Sequence[Answers]
     label: str
-    titles: dict[str, str]
-    """Benchmark, and ``sum`` -> what it is called; empty where nothing was evaluated."""
+    """What was evaluated; empty where nothing was."""
+    titles: Mapping[str, str]
+    """Benchmark, and ``sum`` -> what it is called."""
+
+    @property
+    def pairs(self) -> list[Pair]:
+        return [one.pair for one in self.answers]
+
+    @property
+    def rows(self) -> list[tuple[Row, Versus | None]]:
+        """Every row of every pair, with its difference to random."""
+        beside = {id(versus.row): versus for one in self.answers for versus in one.against}
+        return [(row, beside.get(id(row))) for pair in self.pairs for row in pair.rows]
+
+    @property
+    def missing(self) -> list[str]:
+        """What can't be shown of the paper's tables, in sentences."""
+        return [sentence for one in self.answers for sentence in one.missing] if self.titles else [_NO_TABLES]
 
 
 def compare(folders: Iterable[Path]) -> Comparison:
@@ -39,7 +63,7 @@ def compare(folders: Iterable[Path]) -> Comparison:
     Raises ArtifactError where that is nothing.
     """
     read, unused = read_runs(folders)
-    runs, apart = comparable(read)
+    runs, apart = align(read)
     unused += apart
     if not runs:
         reasons = "; ".join(f"{one.place} {one.reason}" for one in unused[:3])
@@ -47,21 +71,49 @@ def compare(folders: Iterable[Path]) -> Comparison:
         raise ArtifactError(
             f"none of the {len(unused)} folders can be compared ({reasons}{more}); give folders of finished runs"
         )
-    pairs = make_pairs(runs)
-    label, titles = _evaluated(runs)
-    return Comparison(
-        runs, unused, pairs, [against_random(pair) for pair in pairs], [null_test(pair) for pair in pairs],
-        paper_tables(pairs) if titles else PaperTables({}, (), (), (_NO_TABLES,)),
-        label, titles,
-    )  # fmt: skip
+    label, titles, answers = "", {}, []
+    evaluated = next((found.result for run in runs if (found := run.tuned or run.zero_shot) is not None), None)
+    if evaluated is not None:
+        label, titles = evaluated.label, {score.name: score.display_name for score in evaluated.benchmarks}
+        titles["sum"] = evaluated.total_name
+    for pair in make_pairs(runs):
+        against = against_random(pair)
+        tables, missing = paper_tables(pair, against)
+        answers.append(Answers(pair, against, null_test(pair), tables, missing))
+    return Comparison(runs, unused, answers, label, titles)
 
 
-def _evaluated(runs: Sequence[Run]) -> tuple[str, dict[str, str]]:
-    asked = next((run for run in runs if run.question), None)
-    if asked is None:
-        return "", {}
-    config = asked.settings["eval"]
-    tuned = next((run.tuned for run in runs if run.tuned is not None), None)
-    label = tuned.label if tuned is not None else str(config.get("label") or "benchmarks")
-    titles = {name: benchmark_title(name, config) for name in config["benchmarks"]}
-    return label, titles | {"sum": total_name(len(titles), is_demonstration(config))}
+def read_runs(folders: Iterable[Path]) -> tuple[list[Run], list[Unused]]:
+    """Every folder as a run or as set aside, in the order given; one that is named twice counts once."""
+    runs: list[Run] = []
+    unused: list[Unused] = []
+    for folder in dict.fromkeys(Path(folder).expanduser().absolute() for folder in folders):
+        if (folder / COMPARISON).exists() and not (folder / names.RECORD).exists():
+            continue  # what this command wrote itself
+        try:
+            run = read_run(folder)
+            check_usable(run)
+        except ArtifactError as error:
+            sentence = str(error).removeprefix(f"{folder} ").removeprefix(f"{folder}: ")
+            unused.append(Unused(folder, sentence.replace(f"{folder}/", "")))
+        else:
+            runs.append(run)
+    return runs, unused
+
+
+def check_usable(run: Run) -> None:
+    """Raises ArtifactError where a run has nothing to compare, or where its files contradict each other."""
+    loss = run.measure("nll")
+    if not run.is_finished:
+        reason = f"is not finished ({run.record.get('status', 'unknown')}); run its command again"
+    elif run.tuned is None and run.zero_shot is None and not run.held_out:
+        stages = ", ".join(run.config.stages)
+        reason = f"holds no evaluation (stages: {stages}); run it again with evaluation among its stages"
+    elif loss is not None and loss.after is not None and losses_of(run) is None:
+        reason = f"has lost its held-out examples ({names.HELD_OUT}); run its evaluation again"
+    elif not run.facts("model"):
+        reason = f"doesn't say in {names.RECORD} which model's weights it used; run its command again"
+    else:
+        prompt_kinds(run)  # reads what a later step must not fail at
+        return
+    raise ArtifactError(f"{run.folder} {reason}")

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import altair as alt
 
-from tss_lab.report.comparison.names import PAPER_METHODS
-from tss_lab.report.comparison.rows import Pair, Row
-from tss_lab.report.charts import NARROW, WIDE, Drawing, Ink, categories, values
-from tss_lab.report.figures import Figure, as_figure
-from tss_lab.report.seeds import SeedMean
-from tss_lab.report.numbers import number, total_title
+from tss_lab.report.charts import WIDE, Drawing, Figure, Ink, categories, figure, values
+from tss_lab.report.comparison.rows import PAPER_METHODS, Pair, Row
+from tss_lab.report.numbers import number
 
 _COLOUR = dict(zip(PAPER_METHODS, (0, 1, 2, 3, 3, 4, 4), strict=True))
 """One colour a family; the weighted variant of a method is dashed."""
@@ -24,45 +22,24 @@ _APART = 0.008
 
 def curve_figures(pairs: Sequence[Pair]) -> list[Figure]:
     """A figure a pair that has a method with something to show."""
-    figures = []
-    for index, pair in enumerate(pairs):
-        wide, narrow = _draw(pair, WIDE), _draw(pair, NARROW)
-        if wide is not None and narrow is not None:
-            figures.append(as_figure(f"curves-{index}", "curves", pair.title, wide, narrow))
-    return figures
-
-
-def measure_of(pair: Pair) -> str:
-    """``sum`` where a tuned model was evaluated, otherwise ``nll``."""
-    return "sum" if any(row.accuracies for row in [*pair.full, *pair.methods]) else "nll"
-
-
-def _mean(row: Row, what: str) -> SeedMean | None:
-    return row.accuracies.get("sum") if what == "sum" else row.held_out.get(what)
+    drawn = [figure(f"curves-{index}", pair.title, partial(_draw, pair)) for index, pair in enumerate(pairs)]
+    return [one for one in drawn if one is not None]
 
 
 def _draw(pair: Pair, width: int) -> Drawing | None:
-    what = measure_of(pair)
-    curves: dict[str, list[tuple[Row, SeedMean]]] = {}
+    evaluated = next((result for row in [*pair.full, *pair.methods] for result in row.results.values()), None)
+    what = "sum" if evaluated is not None else "nll"
+    curves: dict[str, list[Row]] = {}
     for row in pair.methods:
-        mean = _mean(row, what)
-        if mean is not None:
-            curves.setdefault(row.label, []).append((row, mean))
+        if what in row.means:
+            curves.setdefault(row.label, []).append(row)
     if not curves:
         return None
-    colours, dashes = _styles({label: points[0][0] for label, points in curves.items()})
-    rows: list[dict[str, Any]] = []
-    for index, (label, points) in enumerate(curves.items()):
-        shift = (index - (len(curves) - 1) / 2) * _APART
-        for row, mean in points:
-            half = mean.spread if mean.num_seeds > 1 else mean.item_error
-            half = half if math.isfinite(half) else 0.0
-            rows.append({"rho": (row.rho or 0.0) + shift, "value": mean.value, "method": label,
-                         "low": mean.value - half, "high": mean.value + half})  # fmt: skip
-    title = [_title(pair), "percent points"] if what == "sum" else ["held-out loss,", "nats a token"]
+    title = [evaluated.total_name, "percent points"] if evaluated else ["held-out loss,", "nats a token"]
+    colours, dashes = _styles(curves)
     shares = sorted({row.rho or 0.0 for row in pair.methods})
     legend = alt.Legend(columns=4 if width >= WIDE else 2, symbolType="stroke", symbolSize=250)
-    base = alt.Chart(values(rows)).encode(
+    base = alt.Chart(values(_points(curves, what))).encode(
         x=alt.X("rho:Q", title="kept share ρ", scale=alt.Scale(domain=[0.0, 1.04]),
                 axis=alt.Axis(values=shares, grid=False, labelExpr="format(datum.value, '.3~f')")),
         color=alt.Color("method:N", scale=categories(colours), sort=list(colours), legend=legend),
@@ -76,13 +53,27 @@ def _draw(pair: Pair, width: int) -> Drawing | None:
         *_references(pair, what, width),
     ]
     chart = alt.layer(*layers).properties(height=300)
-    return Drawing(chart, _caption(pair, what, curves), _alt_text(", ".join(title), curves))
+    return Drawing(chart, _caption(curves, what), _alt_text(", ".join(title), curves, what))
 
 
-def _styles(first_rows: dict[str, Row]) -> tuple[dict[str, str], dict[str, list[int]]]:
+def _points(curves: Mapping[str, Sequence[Row]], what: str) -> list[dict[str, Any]]:
+    points = []
+    for index, (label, rows) in enumerate(curves.items()):
+        shift = (index - (len(curves) - 1) / 2) * _APART
+        for row in rows:
+            mean = row.means[what]
+            half = mean.spread if mean.num_seeds > 1 else mean.item_error
+            half = half if math.isfinite(half) else 0.0
+            points.append({"rho": (row.rho or 0.0) + shift, "value": mean.value, "method": label,
+                           "low": mean.value - half, "high": mean.value + half})  # fmt: skip
+    return points
+
+
+def _styles(curves: Mapping[str, Sequence[Row]]) -> tuple[dict[str, str], dict[str, list[int]]]:
+    """Colour and dash of each curve, no two the same."""
     colours: dict[str, str] = {}
     dashes: dict[str, list[int]] = {}
-    for label, row in first_rows.items():
+    for label, (row, *_) in curves.items():
         dashes[label] = _DASHED if row.method.endswith("_exp") else _SOLID
         wanted = Ink.SERIES[_COLOUR.get(row.method, len(Ink.SERIES) - 1)]
         twins = [other for other, colour in colours.items() if colour == wanted and dashes[other] == dashes[label]]
@@ -98,38 +89,27 @@ def _references(pair: Pair, what: str, width: int) -> list[alt.Chart]:
     lines = []
     named = [("all of the data", pair.full[0] if pair.full else None, _DASHED), ("zero-shot", pair.zero_shot, _DOTTED)]
     for name, row, dash in named:
-        mean = _mean(row, what) if row is not None else None
-        if mean is None:
+        if row is None or what not in row.means:
             continue
-        level = alt.Chart(values([{"level": mean.value, "name": name}]))
+        level = alt.Chart(values([{"level": row.means[what].value, "name": name}]))
         lines.append(level.mark_rule(color=Ink.MARK, strokeDash=dash, strokeWidth=1.3).encode(y="level:Q"))
         lines.append(level.mark_text(color=Ink.MARK, dy=-6, x=0.5 * width).encode(y="level:Q", text="name:N"))
     return lines
 
 
-def _title(pair: Pair) -> str:
-    result = next(iter(next(row for row in [*pair.full, *pair.methods] if row.results).results.values()))
-    return total_title(result)
+def _caption(curves: Mapping[str, Sequence[Row]], what: str) -> str:
+    single = [row.means[what].num_seeds == 1 for rows in curves.values() for row in rows]
+    if all(single):
+        bars = "± one standard error over the items (one seed each, so what another seed would give is not in them)"
+    else:
+        bars = "± one standard deviation over seeds" + "; over the items where there is one seed" * any(single)
+    loss = "Nothing was evaluated on benchmarks, so this is the loss on held-out examples; lower is better. "
+    return f"{loss if what == 'nll' else ''}Bars: {bars}. Points of equal ρ are drawn a little apart."
 
 
-def _caption(pair: Pair, what: str, curves: dict[str, list[tuple[Row, SeedMean]]]) -> str:
-    means = [mean for points in curves.values() for _, mean in points]
-    several = [mean for mean in means if mean.num_seeds > 1]
-    single = len(means) - len(several)
-    bars = "Bars: ± one standard deviation over seeds" if several else "Bars: ± one standard error over the items"
-    if several and single:
-        bars += "; over the items where there is one seed"
-    if not several:
-        bars += " (one seed each, so what another seed would give is not in them)"
-    text = f"{bars}. Points of equal ρ are drawn a little apart."
-    if what == "nll":
-        text = f"Nothing was evaluated on benchmarks, so this is the loss on held-out examples; lower is better. {text}"
-    return text
-
-
-def _alt_text(title: str, curves: dict[str, list[tuple[Row, SeedMean]]]) -> str:
+def _alt_text(title: str, curves: Mapping[str, Sequence[Row]], what: str) -> str:
     parts = [
-        f"{label}: " + ", ".join(f"{number(mean.value, 2)} at ρ {row.rho:g}" for row, mean in points)
-        for label, points in curves.items()
+        f"{label}: " + ", ".join(f"{number(row.means[what].value, 2)} at ρ {row.rho:g}" for row in rows)
+        for label, rows in curves.items()
     ]
     return f"{title} over the kept share, a line a method. {'; '.join(parts)}."

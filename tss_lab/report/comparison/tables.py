@@ -1,261 +1,199 @@
-"""The paper's questions asked of the rows: each method against random, the best at a budget, the noise at ρ = 1."""
+"""The comparison's tables, as values. ``all_tables`` gives each the name of its files."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict
+from typing import Any
 
-from tss_lab.report.comparison.names import PAPER_METHODS, PAPER_RHOS, method_order
-from tss_lab.report.comparison.rows import Pair, Row
-from tss_lab.report.seeds import (
-    NullSpread,
-    SeedDifference,
-    difference_of_losses,
-    difference_over_seeds,
-    mean_accuracies,
-    null_spread,
-)
-from tss_lab.report.numbers import method_title
+from tss_lab.report.comparison.compare import Answers, Comparison
+from tss_lab.report.comparison.questions import SMALL_BUDGETS, Versus
+from tss_lab.report.comparison.rows import Row
+from tss_lab.report.numbers import NOTHING_CHANGED, bounds, method_title, number
+from tss_lab.report.paired import SeedDifference, SeedMean
+from tss_lab.report.parts import COUNT, TEXT, Column, Form, Plain, Shown, Table, decimal
+from tss_lab.statistics import accuracy_interval
+from tss_lab.types import Estimate
 
-SMALL_BUDGETS = {"Table 2": 0.05, "Table 3": 0.15}
-
-
-@dataclass(frozen=True)
-class AgainstRandom:
-    """A row minus the random one beside it, paired by item and seed. ``note`` says why something is missing."""
-
-    row: Row
-    seeds: Sequence[int]
-    differences: Mapping[str, SeedDifference]
-    loss: SeedDifference | None
-    note: str
+HELD_OUT = {"nll": ("held-out loss, nats a token", 3), "sensitivity": ("instruction sensitivity, nats", 2)}
+METHOD, SEEDS = Column("method", TEXT, "label"), Column("seeds", COUNT, "num_seeds")
+RHO = Column("ρ", Form(lambda value: f"{value:g}"), "rho")
+Values = Mapping[str, Any]
+_NARROW = 5
+"""So many columns fit on a phone."""
 
 
-@dataclass(frozen=True)
-class Best:
-    """The highest sum among ``candidates`` beside a baseline, both as means over the seeds that they share.
+def mean(digits: int, *, is_accuracy: bool = False) -> Form:
+    """A ``SeedMean``, with both its errors; an accuracy of 0 or 100 % with its Wilson interval."""
 
-    ``baseline`` and ``value`` map each benchmark, and ``sum``, to percent. ``differences`` is empty where
-    the baseline itself is the best.
-    """
+    def show(value: SeedMean) -> Shown:
+        text = number(value.value, digits)
+        if is_accuracy and value.value in (0.0, 100.0):
+            low, high = accuracy_interval(Estimate(value.value, 0.0, value.num_items))
+            return Shown(text, f"{number(low, digits)} to {number(high, digits)}")
+        notes = [f"± {number(value.item_error, digits)}"] if value.item_error > 0 else []
+        notes += [f"SD {number(value.spread, digits)}"] if value.num_seeds > 1 else []
+        return Shown(text, ", ".join(notes))
 
-    pair: Pair
-    baseline: Mapping[str, float]
-    row: Row
-    value: Mapping[str, float]
-    differences: Mapping[str, SeedDifference]
-    num_candidates: int
-    num_seeds: int
+    def export(value: SeedMean) -> dict[str, Plain]:
+        return {"": value.value, "_sd": value.spread, "_stderr": value.item_error, "_seeds": value.num_seeds}
 
-
-@dataclass(frozen=True)
-class Null:
-    """Runs on all of the data, which every filter method trains on at ρ = 1."""
-
-    pair: Pair
-    methods: Sequence[str]
-    what: str
-    """``sum`` or ``nll``."""
-    spread: NullSpread
-    largest_against_random: float
-    note: str
+    return Form(show, export, ("", "_sd", "_stderr", "_seeds"))
 
 
-@dataclass(frozen=True)
-class PaperTables:
-    """What can be shown of the paper's tables, and, in sentences, what is missing for the rest."""
+def difference(digits: int) -> Form:
+    """A ``SeedDifference`` with its interval; or a text that stands in its place."""
 
-    small_budgets: Mapping[str, Sequence[Best]]
-    overall: Sequence[Best]
-    breakdown: Sequence[Best]
-    missing: Sequence[str]
+    def show(value: SeedDifference | str) -> Shown:
+        if isinstance(value, str):
+            return Shown(value)
+        if value.name == "nll" and value.interval is None:
+            return Shown(number(value.value, digits, signed=True), "" if value.value else "nothing changed")
+        if value.name != "nll" and not value.gained + value.lost:
+            return Shown("–", NOTHING_CHANGED)
+        return Shown(number(value.value, digits, signed=True), bounds(value.interval, digits))
 
+    def export(value: SeedDifference | str) -> dict[str, Plain]:
+        if isinstance(value, str):
+            return {}
+        low, high = value.interval or (None, None)
+        return {"": value.value, "_low": low, "_high": high}
 
-def random_beside(row: Row, pair: Pair) -> Row | None:
-    """The random row at the same ρ and budget."""
-    for other in pair.methods:
-        same = other.method == "random" and other.rho is not None and row.rho is not None
-        if same and math.isclose(other.rho or 0, row.rho or 0) and other.budget == row.budget:
-            return other
-    return None
-
-
-def against_random(pair: Pair) -> list[AgainstRandom]:
-    """Every method's row but random's own."""
-    return [_against(row, random_beside(row, pair)) for row in pair.methods if row.method != "random"]
+    return Form(show, export, ("", "_low", "_high"))
 
 
-def _against(row: Row, random: Row | None) -> AgainstRandom:
-    if random is None:
-        return AgainstRandom(row, (), {}, None, "no random run at this ρ")
-    mine, theirs = set(row.results) | set(row.losses), set(random.results) | set(random.losses)
-    seeds = sorted(mine & theirs)
-    if not seeds:
-        return AgainstRandom(row, (), {}, None, "no random run of the same seeds")
-    differences = _differences(random, row)
-    old, new = random.losses, row.losses
-    shared = sorted(old.keys() & new.keys())
-    loss = difference_of_losses([(old[seed], new[seed]) for seed in shared]) if shared else None
-    notes = []
-    if not differences and (row.results or random.results):
-        notes.append("no evaluated seed in common")
-    elif differences and not differences["sum"].gained + differences["sum"].lost:
-        notes.append("no item changed")
-    if len(mine | theirs) > len(seeds):
-        notes.append(f"{len(mine | theirs) - len(seeds)} seeds have no partner")
-    return AgainstRandom(row, seeds, differences, loss, "; ".join(notes))
-
-
-def _differences(before: Row, after: Row) -> dict[str, SeedDifference]:
-    old, new = before.results, after.results
-    shared = sorted(old.keys() & new.keys())
-    return {one.name: one for one in difference_over_seeds([(old[s], new[s]) for s in shared])} if shared else {}
-
-
-def paper_tables(pairs: Sequence[Pair]) -> PaperTables:
-    """Tables 2 to 5 in form, as far as the runs go."""
-    missing: list[str] = []
-    small = {name: [] for name in SMALL_BUDGETS}  # type: dict[str, list[Best]]
-    overall, breakdown = [], []
-    for pair in pairs:
-        for name, rho in SMALL_BUDGETS.items():
-            small[name] += _at_budget(pair, name, rho, missing)
-        overall += _overall(pair, missing)
-        breakdown += _breakdown(pair, missing)
-        missing += _grid(pair)
-    return PaperTables(small, overall, breakdown, missing)
-
-
-def _evaluated(rows: Sequence[Row]) -> list[Row]:
-    return [row for row in rows if row.results]
-
-
-def best_of(pair: Pair, baseline: Row, candidates: Sequence[Row]) -> Best | None:
-    """The highest sum over the seeds shared with the baseline; the earlier method where two are equal."""
-    compared = []
-    for row in candidates:
-        shared = sorted(baseline.results.keys() & row.results.keys())
-        if shared:
-            compared.append((row, shared, _values(row, shared)))
-    if not compared:
-        return None
-    row, shared, value = max(compared, key=lambda one: one[2]["sum"])
-    differences = {} if row is baseline else _differences(baseline, row)
-    return Best(pair, _values(baseline, shared), row, value, differences, len(compared), len(shared))
-
-
-def _values(row: Row, seeds: Sequence[int]) -> dict[str, float]:
-    return {name: mean.value for name, mean in mean_accuracies([row.results[seed] for seed in seeds]).items()}
-
-
-def _at_budget(pair: Pair, name: str, rho: float, missing: list[str]) -> list[Best]:
-    rows = [row for row in _evaluated(pair.methods) if row.rho is not None and math.isclose(row.rho, rho)]
-    place = f"{name} (ρ = {rho:g}), {pair.title}"
-    random = [row for row in rows if row.method == "random"]
-    if not random:
-        missing.append(f"{place}: not shown, no evaluated random run at this ρ.")
-        return []
-    found = []
-    for baseline in random:
-        rivals = [row for row in rows if row.budget == baseline.budget]
-        best = best_of(pair, baseline, rivals)
-        if best is None or best.num_candidates < 2:
-            missing.append(f"{place}: not shown, no method beside random with its seeds.")
-        else:
-            found.append(best)
-    if found:
-        absent = [method for method in PAPER_METHODS if method not in {row.method for row in rows}]
-        if absent:
-            missing.append(f"{place}: shown without {_titles(absent)}.")
+def values_of(row: Row, beside: Versus | None) -> dict[str, Any]:
+    """All that is known of a row, by the names of the columns that show it."""
+    found: dict[str, Any] = {
+        "model": row.model, "dataset": row.dataset, "method": row.method, "label": row.label, "variant": row.variant,
+        "rho": row.rho, "budget": row.budget, "seeds": " ".join(map(str, row.seeds)),
+        "num_seeds": len(row.seeds) or None,
+        **row.means,
+    }  # fmt: skip
+    if beside is not None:
+        found |= {f"{name}_minus_random": one for name, one in beside.differences.items()}
+        found |= {"paired_seeds": len(beside.seeds) or None, "note": beside.note}
+        if (total := beside.differences.get("sum")) is not None:
+            found["changed"] = f"{total.gained:,} / {total.lost:,}"
     return found
 
 
-def _overall(pair: Pair, missing: list[str]) -> list[Best]:
-    full, rows = _evaluated(pair.full), _evaluated(pair.methods)
-    place = f"Table 4, {pair.title}"
-    if not full:
-        missing.append(f"{place}: not shown, no evaluated run on all of the data (method full).")
-        return []
-    best = best_of(pair, full[0], rows)
-    if best is None:
-        missing.append(f"{place}: not shown, no method with a seed of the full run.")
-        return []
-    if pair.zero_shot is None or not pair.zero_shot.accuracies:
-        missing.append(f"{place}: shown without the untuned model, which no run evaluated.")
-    return [best]
+def filled(
+    caption: str, columns: Sequence[Column], rows: Sequence[Values], *, keep_empty: bool = False, total: bool = False
+) -> Table:
+    """The columns' values by name; without columns in which no row has one, unless ``keep_empty``."""
+    if not keep_empty:
+        columns = [column for column in columns if any(row.get(column.key) not in (None, "") for row in rows)]
+    cells = [[row.get(column.key) for column in columns] for row in rows]
+    return Table(caption, columns, cells, last_is_total=total, is_wide=len(columns) > _NARROW)
 
 
-def _breakdown(pair: Pair, missing: list[str]) -> list[Best]:
-    """The method and ρ with the largest gain over random at the same ρ."""
-    found = []
-    for row in _evaluated(pair.methods):
-        random = random_beside(row, pair)
-        if row.method != "random" and random is not None and (best := best_of(pair, random, [row])) is not None:
-            found.append(best)
-    if not found:
-        missing.append(f"Table 5, {pair.title}: not shown, no method and random run at the same ρ and seed.")
-        return []
-    return [max(found, key=lambda best: best.value["sum"] - best.baseline["sum"])]
+def mean_columns(titles: Mapping[str, str]) -> list[Column]:
+    """Accuracies and their sum, then the held-out measures."""
+    columns = [Column(title, mean(1, is_accuracy=name != "sum"), name) for name, title in titles.items()]
+    return columns + [Column(title, mean(digits), name) for name, (title, digits) in HELD_OUT.items()]
 
 
-def _grid(pair: Pair) -> list[str]:
-    """Which (method, ρ) of the paper's grid have no run, a sentence a pair."""
-    there = {(row.method, round(row.rho or 0, 6)) for row in _evaluated(pair.methods)}
-    parts = []
-    absent = {m: [rho for rho in PAPER_RHOS if (m, rho) not in there] for m in PAPER_METHODS}
-    nowhere = [method for method in PAPER_METHODS if len(absent[method]) == len(PAPER_RHOS)]
-    if nowhere:
-        parts.append(f"{_titles(nowhere)} at any ρ")
-    parts += [
-        f"{method_title(method)} at ρ = {', '.join(f'{rho:g}' for rho in rhos)}"
-        for method, rhos in absent.items()
-        if rhos and method not in nowhere
-    ]
-    return [f"The paper's grid, {pair.title}: no evaluated run of {'; '.join(parts)}."] if parts else []
+def difference_columns(titles: Mapping[str, str]) -> list[Column]:
+    """The same against random."""
+    columns = [Column(title, difference(1), f"{name}_minus_random") for name, title in titles.items()]
+    return [*columns, Column(HELD_OUT["nll"][0], difference(HELD_OUT["nll"][1]), "nll_minus_random")]
 
 
-def _titles(methods: Sequence[str]) -> str:
-    return ", ".join(method_title(method) for method in methods)
-
-
-def null_test(pair: Pair) -> Null | None:
-    """Spread of the runs that trained, unweighted, on all of the data; None for fewer than two of them."""
-    rows = [row for row in [*pair.full, *pair.methods] if row.rho == 1.0 and not is_weighted(row)]
-    what = "sum" if any(row.results for row in rows) else "nll"
-    values = {(f"{row.label}/{row.budget}", seed): value for row in rows for seed, value in _by_seed(row, what).items()}
-    if len(values) < 2:
-        return None
-    gaps = [
-        abs(value - base)
-        for row in rows
-        for other in rows
-        if row.method == "random" and other is not row
-        for seed, base in _by_seed(row, what).items()
-        if (value := _by_seed(other, what).get(seed)) is not None
-    ]
-    kept = {run.num_kept for row in rows for run in row.runs if run.num_kept is not None}
-    notes = []
-    spread = null_spread(values)
-    if len(kept) > 1:
-        notes.append(f"the training sets differ in size ({min(kept):,} to {max(kept):,} examples: some were set aside)")
-    if spread.num_methods > 1 and spread.over_methods < 1e-9:
-        notes.append("runs of one seed came out the same to the last item, so the seeds are all the noise there is")
-    if spread.num_seeds == 1:
-        notes.append("one seed only: what another seed would change isn't in it")
-    names = sorted({row.method for row in rows}, key=method_order)
-    return Null(pair, names, what, spread, max(gaps, default=math.nan), "; ".join(notes))
-
-
-def _by_seed(row: Row, what: str) -> dict[int, float]:
-    if what == "nll":
-        return row.measured("nll")
+def results_tables(comparison: Comparison) -> dict[str, Table]:
+    """A row a method and ρ; the untuned model and all of the data on top."""
+    what = f"mean over seeds{', accuracies in percent' if comparison.titles else ''}"
+    columns = [METHOD, RHO, SEEDS, *mean_columns(comparison.titles)]
     return {
-        seed: sum(score.accuracy.value for score in result.benchmarks) for seed, result in sorted(row.results.items())
+        f"results_{name}": filled(f"{one.pair.title}: {what}", columns, [values_of(row, None) for row in one.pair.rows])
+        for name, one in named(comparison).items()
     }
 
 
-def is_weighted(row: Row) -> bool:
-    """Whether the examples of a row's runs count unequally, or it trains for a part of the steps."""
-    method = row.runs[0].settings["method"]
-    return bool((method.get("weighting") or {}).get("enabled")) or method.get("scope") == "full"
+def against_tables(comparison: Comparison) -> dict[str, Table]:
+    """Each method minus random, paired."""
+    columns = [
+        METHOD, RHO, Column("seeds", COUNT, "paired_seeds"), *difference_columns(comparison.titles),
+        Column("items gained / lost, all seeds", Form(str), "changed"), Column("note"),
+    ]  # fmt: skip
+    return {
+        f"against_random_{name}": filled(
+            f"{one.pair.title}: method − random, with 95 % intervals", columns,
+            [values_of(versus.row, versus) for versus in one.against],
+        )
+        for name, one in named(comparison).items()
+        if one.against
+    }  # fmt: skip
+
+
+def paper_tables(comparison: Comparison) -> dict[str, Table]:
+    """The form of Tables 2 to 5, as far as the runs go; Table 5 is one a pair."""
+    total, place = comparison.titles.get("sum", ""), Column("model and data", TEXT, "pair")
+    value, noise = Column("Best", decimal(3), "best"), Column("SD at ρ = 1", decimal(3), "null_sd")
+    delta = Column("Δ, 95 % interval", difference(3), "difference")
+    tables = {}
+    for title, rho in SMALL_BUDGETS.items():
+        columns = [place, Column("Random", decimal(3), "baseline"), value, delta, Column("best method", TEXT, "label"),
+                   Column("of methods", COUNT, "candidates"), SEEDS, noise]  # fmt: skip
+        rows = [best_values(one, best) for one in comparison.answers for best in one.tables[title]]
+        tables[title] = filled(f"Best at ρ = {rho:g} against random: {total} (form of {title})", columns, rows)
+    columns = [place, Column("Zero-shot", decimal(3), "zero_shot"), Column("Full", decimal(3), "baseline"), value,
+               delta, METHOD, RHO, Column("of (method, ρ)", COUNT, "candidates"), SEEDS, noise]  # fmt: skip
+    rows = [best_values(one, best) for one in comparison.answers for best in one.tables["Table 4"]]
+    tables["Table 4"] = filled(f"Best over all budgets: {total} (form of Table 4)", columns, rows)
+    columns = [Column("items"), Column("Random", decimal(3), "baseline"), value, delta]
+    for name, one in named(comparison).items():
+        for best in one.tables["Table 5"]:
+            gain = f"{best.row.label} at ρ = {best.row.rho:g}: the largest gain over random at the same ρ"
+            rows = [{"items": title, **best_values(one, best, what)} for what, title in comparison.titles.items()]
+            caption = f"{one.pair.title}, {gain} (form of Table 5)"
+            tables[f"Table 5 {name}"] = filled(caption, columns, rows, total=True)
+    return {name.lower().replace(" ", "_"): table for name, table in tables.items() if table.rows}
+
+
+def best_values(answers: Answers, best: Versus, what: str = "sum") -> dict[str, Any]:
+    """The best of several beside its baseline, by the names of the columns that show it."""
+    assert best.baseline is not None
+    zero_shot = answers.pair.zero_shot.means.get(what) if answers.pair.zero_shot else None
+    return {
+        "pair": answers.pair.title, "zero_shot": zero_shot.value if zero_shot else None,
+        "baseline": best.values(best.baseline)[what], "best": best.values(best.row)[what],
+        "difference": best.differences.get(what, "0 (random itself)"), "label": best.row.label, "rho": best.row.rho,
+        "candidates": best.num_candidates, "num_seeds": len(best.seeds),
+        "null_sd": answers.null.spread.over_all if answers.null else None,
+    }  # fmt: skip
+
+
+def null_tables(comparison: Comparison) -> dict[str, Table]:
+    """The null test; nothing where no pair has two runs on all of the data."""
+    columns = [
+        Column("one training set"), Column("runs", COUNT, "num_runs"), Column("methods"), SEEDS,
+        Column("mean", decimal(3)), Column("SD of all runs", decimal(3), "over_all"),
+        Column("SD over methods, same seed", decimal(3), "over_methods"),
+        Column("SD over seeds", decimal(3), "over_seeds"), Column("lowest", decimal(3)), Column("highest", decimal(3)),
+        Column("largest |method − random|", decimal(3), "largest_against_random"), Column("note"),
+    ]  # fmt: skip
+    rows = [
+        asdict(one.null) | asdict(one.null.spread) | {
+            "one_training_set": f"{one.pair.title}: {comparison.titles.get(one.null.what, HELD_OUT['nll'][0])}",
+            "methods": ", ".join(map(method_title, one.null.methods)),
+        }
+        for one in comparison.answers
+        if one.null is not None
+    ]  # fmt: skip
+    return {"null_test": filled("Null test: unweighted runs on all of the data (ρ = 1)", columns, rows)} if rows else {}
+
+
+def all_tables(comparison: Comparison) -> dict[str, Table]:
+    """Every table that is shown, by the name of its files."""
+    return results_tables(comparison) | against_tables(comparison) | null_tables(comparison) | paper_tables(comparison)
+
+
+def named(comparison: Comparison) -> dict[str, Answers]:
+    """A short name for files -> a pair's answers."""
+    found: dict[str, Answers] = {}
+    for one in comparison.answers:
+        words = "".join(c if c.isalnum() else " " for c in one.pair.title.lower()).split()
+        name = "_".join(words)[:50]
+        found[name if name not in found else f"{name}_{len(found) + 1}"] = one
+    return found
