@@ -85,4 +85,5 @@ def _of_type(name: str, value: Any, wanted: Any) -> Any:
         return adapter.validate_python(value)
     except ValidationError as error:
         reason = error.errors()[0]["msg"]
-        raise ConfigError(f"method.{name}={value} can't be used: {reason[0].lower()}{reason[1:]}") from error
+        written = "null" if value is None else value
+        raise ConfigError(f"method.{name}={written} can't be used: {reason[0].lower()}{reason[1:]}") from error
