@@ -30,6 +30,7 @@ from tss_lab.sft.export import export_model
 from tss_lab.sft.inputs import TargetModel, attention_for
 from tss_lab.sft.module import WeightedTuning
 from tss_lab.sft.plan import TrainingPlan, plan_training
+from tss_lab.sft.progress import LossLines
 from tss_lab.sft.rows import encode_rows
 from tss_lab.types import Example, FloatArray, SetAside
 
@@ -143,8 +144,7 @@ def make_trainer(
     check_devices(config)
     callbacks: list[pl.Callback] = [checkpoints.CheckpointEvery(folder, sft.checkpoint_every, steps)]
     watched = sys.stdout.isatty()
-    if watched:
-        callbacks.append(_Bar(refresh_rate=1, leave=True))
+    callbacks.append(_Bar(refresh_rate=1, leave=True) if watched else LossLines(steps))
     return pl.Trainer(
         accelerator=accelerator(config),
         devices=config.devices,
