@@ -96,7 +96,7 @@ def test_the_index_finds_nearly_all_that_exact_search_finds() -> None:
 
 def test_without_the_index_library_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "faiss", None)
-    with pytest.raises(ConfigError, match=r"pip install 'tss-lab\[large\]'"):
+    with pytest.raises(ConfigError, match=r"pip install -e '\.\[large\]'"):
         neighbours("a b", ["c d", "e f"], exact_search_up_to=1)
 
 
