@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from tss_lab.console import output, readable_by_head
 from tss_lab.errors import TssError
 
 USER_ERROR = 2
@@ -22,8 +23,6 @@ def main(arguments: list[str] | None = None) -> int:
         "--output", type=Path, metavar="FOLDER", help="where the page goes (default: comparison beside the first run)"
     )
     chosen = parser.parse_args(arguments)
-    from rich.console import Console
-
     from tss_lab.report.comparison.compare import compare
 
     try:
@@ -33,11 +32,12 @@ def main(arguments: list[str] | None = None) -> int:
         return USER_ERROR
     from tss_lab.report.comparison.page import print_comparison, write_comparison
 
-    output = chosen.output or chosen.runs[0].absolute().parent / "comparison"
-    page = write_comparison(comparison, output)
-    console = Console(soft_wrap=False, width=None if sys.stdout.isatty() else 140)  # a file isn't 80 columns wide
-    print_comparison(comparison, console)
-    console.print(f"page: {page}", markup=False, highlight=False, soft_wrap=True)
+    folder = chosen.output or chosen.runs[0].absolute().parent / "comparison"
+    page = write_comparison(comparison, folder)
+    with readable_by_head():
+        console = output()
+        print_comparison(comparison, console)
+        console.print(f"page: {page}", markup=False, highlight=False, soft_wrap=True)
     return 0
 
 
