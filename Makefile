@@ -8,6 +8,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 quickstart: install
 	$(BIN)/python -m tss_lab +experiment=quickstart
+	@echo "further commands: source $(BIN)/activate, then python -m tss_lab --help"
 
 test: install-dev
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile

@@ -10,7 +10,7 @@ evaluations. Needs GPUs and access to the models on the Hub; not run by us at th
         a command a run, each started by torchrun with 8 processes
     python scripts/paper_grid.py hydra/launcher=submitit_slurm hydra.launcher.tasks_per_node=8 \\
             hydra.launcher.gpus_per_node=8 trainer=ddp trainer.devices=8
-        a SLURM job a run (pip install 'tss-lab[cluster]')
+        a SLURM job a run (pip install -e '.[cluster]')
 """
 
 from __future__ import annotations

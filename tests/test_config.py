@@ -4,6 +4,7 @@ import re
 import runpy
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,10 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from tss_lab import __version__
-from tss_lab.__main__ import checked, config_folder, main
+from tss_lab.__main__ import main
+from tss_lab.cli import config_folder
+from tss_lab.cli.check import checked
+from tss_lab.config import MethodConfig
 from tss_lab.errors import ConfigError
 from tss_lab.methods import build_method
 
@@ -86,6 +90,14 @@ def test_run_names():
     assert composed("+experiment=llama_alpaca", "method=tss_pp_exp", "rho=0.45", "logger=csv").run_name == plain
     assert composed("+experiment=llama_alpaca", "method=tss_pp_exp", "rho=0.45", "method.tau=0.5").run_name != plain
     assert composed("model.path=some/Model-7B").run_name.startswith("Model-7B_alpaca-")
+    assert composed("+experiment=llama_alpaca", "method=tss_pp_exp", "rho=0.45", "overwrite=true").run_name == plain
+
+
+def test_full_has_no_share():
+    """rho doesn't apply to a method that keeps everything: neither in its name nor in its settings."""
+    config = composed("+experiment=llama_alpaca", "method=full", "rho=0.3")
+    assert (config.run_name, config.rho) == ("llama_alpaca-full-seed0", 1.0)
+    assert config == composed("+experiment=llama_alpaca", "method=full", "rho=0.5")
 
 
 @pytest.mark.parametrize("group", ["model", "generator.model"])
@@ -125,6 +137,28 @@ def test_a_category_can_be_mapped(dataset):
 
 
 WRONG = [
+    (["--rho", "0.3"], "--rho is no flag", "without dashes: rho=0.3"),
+    (["--rho=0.3", "dataset=starter"], "--rho is no flag", "without dashes: rho=0.3"),
+    (["--lr", "1e-4"], "--lr is no flag", "sft.learning_rate=1e-4"),
+    (["--run-name", "mine"], "--run-name is no flag", "run_name=mine"),
+    (["--frobnicate"], "--frobnicate is no flag", "see --help"),
+    (["--config-dir", "/no/such", "rho=0.3"], "--config-dir /no/such", "check the path"),
+    (["--info", "--cfg", "job"], "Only one of", "--cfg"),
+    (["quickstart"], "quickstart", "write +experiment=quickstart"),
+    (["tss_pp"], "tss_pp", "write method=tss_pp"),
+    (["my.jsonl"], "my.jsonl", "dataset=jsonl dataset.path=my.jsonl"),
+    (["sft.lr=1"], "sft.lr", "did you mean sft.learning_rate?"),
+    (["sft.bs=1"], "sft.bs", "did you mean sft.batch_size?"),
+    (["sft.warmup=1"], "sft.warmup", "did you mean sft.warmup_ratio?"),
+    (["method.k=1"], "method.k", "did you mean alternatives.k?"),
+    (["limit=1"], "limit", "did you mean dataset.limit or eval.limit?"),
+    (["method.tau=abc"], "method.tau=abc can't be used", "a valid number"),
+    (["method.alpha=null"], "method.alpha=null can't be used", "a valid number"),
+    (["method.m=2.5"], "method.m=2.5 can't be used", "a valid integer"),
+    (["method.m=9"], "method.m=9", "at most 4 alternatives; lower method.m or raise alternatives.k"),
+    (["alternatives=mixed", "method.m=9"], "method.m=9", "at most 8 alternatives"),
+    (["method=ifd", "method.kind=x"], "method.kind=x can't be used", "'loss_ratio'"),
+    (["hydra/launcher=joblub"], "hydra/launcher=joblub is not there", "basic"),
     (["rhoo=0.5"], "rhoo", "did you mean rho?"),
     (["sft.learnin_rate=1"], "sft.learnin_rate", "did you mean sft.learning_rate?"),
     (["method=tsss"], "method=tsss", "did you mean method=tss?"),
@@ -136,7 +170,7 @@ WRONG = [
     (["+rho=0.3"], "rho", "write rho=0.3 without the plus"),
     (["+method=tss"], "method", "write method=tss without the plus"),
     (["rho=0.1,0.2"], "several values for rho", "add -m to sweep over them, or give one value"),
-    (["stages=dataset,sft"], "several values for stages", "stages=[dataset,sft]"),
+    (["stages=dataset,sft"], "several values for stages", "'stages=[dataset,sft]'"),
     (["model=Qwen/Qwen3-0.6B"], "model=Qwen/Qwen3-0.6B", "model.path=Qwen/Qwen3-0.6B."),
     (["dataset=my.jsonl"], "dataset=my.jsonl", "dataset=jsonl dataset.path=my.jsonl."),
     (["generator=/my/model"], "generator=/my/model", "generator.model.path=/my/model."),
@@ -146,22 +180,41 @@ WRONG = [
     (["run_name=1e3"], "run_name=1e3", "'run_name=\"1e3\"'"),
     (["run_name=a/b"], "run_name=a/b", "leave out /"),
     (["run_name=.."], "run_name=..", "paths.runs"),
-    (["stages=dataset"], "stages=dataset", "stages=[dataset]"),
-    (["stages=[]"], "stages=[]", "stages=[dataset]"),
+    (["stages=dataset"], "stages=dataset", "'stages=[dataset]'"),
+    (["stages=[]"], "stages=[]", "'stages=[dataset]'"),
     (["alternatives.k=0"], "alternatives.k=0", "greater than or equal to 1"),
     (["stages=[score]"], "stages.0=score", "'scores'"),
     (["method.weighting.clip=[3,1]"], "clip", "[smallest, largest]"),
     (["dataset=jsonl"], "dataset.path is not given", "give a file, a directory, or a Hub id"),
     (["dataset=jsonl", "dataset.path=x", "dataset.separator=ab"], "dataset.separator", "comma, semicolon, tab or pipe"),
     (["eval=mini", "eval.mirror=x"], "eval=mini reads no eval.mirror", "take eval=paper"),
-    (["dataset=jsonl", "dataset.path=no/such.jsonl"], "no/such.jsonl", ""),
+    (["rho=[", "dataset=starter"], "rho=[", "close its brackets"),
+]
+WRONG_ON_THIS_MACHINE = [
+    (["dataset=jsonl", "dataset.path=no/such.jsonl"], "no/such.jsonl", "check the path"),
     (["model.path=/no/such/model", "dataset=starter"], "/no/such/model", "directory"),
-    (["rho=[", "dataset=starter"], "rho=[", ""),
 ]
 
 
 @pytest.mark.parametrize(("overrides", "culprit", "remedy"), WRONG, ids=[" ".join(words[0]) for words in WRONG])
 def test_wrong_settings_get_one_sentence(overrides, culprit, remedy, monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(
+        sys, "argv", ["tss_lab", *overrides, f"paths.runs={tmp_path}/runs", f"paths.store={tmp_path}/store"]
+    )
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    said = capsys.readouterr().err.strip().splitlines()
+    assert stopped.value.code == 2
+    assert culprit in said[-1]
+    assert remedy in said[-1]
+    assert len(said) == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("overrides", "culprit", "remedy"), WRONG_ON_THIS_MACHINE)
+def test_what_isnt_there_gets_one_sentence(overrides, culprit, remedy, monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(
         sys, "argv", ["tss_lab", *overrides, f"paths.runs={tmp_path}/runs", f"paths.store={tmp_path}/store"]
     )
@@ -206,6 +259,46 @@ def test_folders_that_cant_be_written_to(setting, place, reason, monkeypatch, ca
     assert said.endswith("; give another folder")
 
 
+class Typed:
+    """A method of a user's own, whose constructor checks nothing."""
+
+    needs: frozenset = frozenset()
+
+    def __init__(self, weight: float, names: "NotImported" = ()):  # noqa: F821
+        if weight == 0:
+            raise ValueError("weight must not be 0")
+
+    def score(self, likelihoods, seed): ...
+
+    def preference(self, score_N): ...
+
+
+@dataclass(frozen=True)
+class TypedFields(Typed):
+    weight: float = 1.0
+    pair: tuple[int, int] = (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("target", "settings", "said"),
+    [
+        ("Typed", {"weight": 0}, "method=mine: weight must not be 0"),
+        ("Typed", {"weight": 1, "height": 2}, r"method.height is not a setting of .*Typed, which takes weight, names"),
+        ("TypedFields", {"weight": "abc"}, "method.weight=abc can't be used: input should be a valid number"),
+        ("TypedFields", {"pair": [1, 2, 3]}, "method.pair=.* can't be used"),
+        ("TypedFields", {"pair": [3, 4]}, None),
+    ],
+)
+def test_settings_of_a_method_of_ones_own(target, settings, said):
+    """Held against the annotations of its constructor; what can't be resolved is left to the class."""
+    config = MethodConfig(name="mine", target=f"{__name__}.{target}", **settings)
+    if said is None:
+        assert build_method(config).pair == (3, 4)
+        return
+    with pytest.raises(ConfigError, match=said):
+        build_method(config)
+
+
 def test_a_yaml_that_is_none(monkeypatch, capsys, tmp_path):
     (tmp_path / "method").mkdir()
     (tmp_path / "method" / "broken.yaml").write_text("name: [broken\n")
@@ -222,10 +315,12 @@ def test_the_version_is_ours(monkeypatch, capsys):
     assert capsys.readouterr().out == f"tss_lab {__version__}\n"
 
 
-def test_the_documented_yaml_can_be_overridden(tmp_path):
+def test_the_documented_yaml_can_be_overridden(tmp_path, monkeypatch):
     text = (config_folder().parent / "docs" / "own_data_and_models.md").read_text(encoding="utf-8")
-    (tmp_path / "method").mkdir()
-    (tmp_path / "method" / "margin.yaml").write_text(re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)[0])
+    for folder, file, language in (("method", "margin.yaml", "yaml"), ("my_methods", "margin.py", "python")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / file).write_text(re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)[0])
+    monkeypatch.syspath_prepend(str(tmp_path))
     mine = f"hydra.searchpath=[file://{tmp_path}]"
     method = composed(mine, "method=margin", "method.weight=0.5", "method.weighting.enabled=true").method
     assert (method.name, method.params, method.weighting.enabled) == ("margin", {"weight": 0.5}, True)
@@ -251,6 +346,7 @@ def test_a_sweep_over_several_devices_needs_a_launcher(monkeypatch, capsys, tmp_
         main()
     assert stopped.value.code == 2
     assert "torchrun" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_every_job_of_a_sweep_has_its_log(monkeypatch, tmp_path):

@@ -77,6 +77,10 @@ def _wants_tracebacks() -> bool:
     return os.environ.get("HYDRA_FULL_ERROR") == "1"
 
 
+def _begin_log() -> None:
+    show_log(logging.INFO if global_rank() == 0 else logging.WARNING)  # further ranks say the same
+
+
 @dataclass(frozen=True)
 class Task:
     """What Hydra calls for each job: in this process or, by another launcher, in one elsewhere."""
@@ -86,7 +90,7 @@ class Task:
 
     def __call__(self, composed: DictConfig) -> Outcome:
         """Runs a job. In a sweep nothing that goes wrong in one keeps the others from running."""
-        show_log(logging.INFO if global_rank() == 0 else logging.WARNING)
+        _begin_log()
         config = checked_job(composed)
         folder, name = config.paths.runs / config.run_name, config.run_name
         if self.sweeps:
@@ -104,8 +108,8 @@ class Task:
 
             run(config)
         except TssError as error:
-            if _wants_tracebacks():
-                log.exception("%s stopped", name)
+            if self.sweeps or _wants_tracebacks():
+                log.error("%s stopped: %s", name, error, exc_info=_wants_tracebacks())
             return Outcome(folder, "stopped", time.perf_counter() - began, str(error))
         except Exception as error:
             if not self.sweeps:
@@ -119,6 +123,8 @@ def _launched(hydra: Hydra, flags: Namespace, jobs: Sequence[Job], sweeps: bool)
     task = Task(jobs, sweeps)
     if not sweeps:
         return [hydra.run(flags.config_name, task, flags.overrides).return_value]
+    _begin_log()
+    log.info("%s", f"{len(jobs)} jobs, all checked" if jobs else "a sweep whose jobs follow from each other")
     batches = hydra.multirun(flags.config_name, task, flags.overrides)
     return [job.return_value for batch in batches or [] for job in batch]
 

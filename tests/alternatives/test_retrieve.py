@@ -117,7 +117,7 @@ def test_the_index_gathers_a_block_of_candidates_at_a_time(monkeypatch: pytest.M
 
 def test_without_the_index_library_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "faiss", None)
-    with pytest.raises(ConfigError, match=r"pip install 'tss-lab\[large\]'"):
+    with pytest.raises(ConfigError, match=r"pip install -e '\.\[large\]'"):
         neighbours("a b", ["c d", "e f"], exact_search_up_to=1)
 
 

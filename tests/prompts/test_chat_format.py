@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from made_tokenizers import FAMILIES, byte_tokenizer
-
 from tss_lab.alternatives.generator import Request
 from tss_lab.alternatives.transformers_generator import TransformersGenerator
+
 from tss_lab.config import GeneratorConfig, ModelConfig
 from tss_lab.errors import ConfigError
 from tss_lab.models import LocalModel

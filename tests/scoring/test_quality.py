@@ -10,10 +10,10 @@ import pytest
 import torch
 
 import tss_lab.models
-from tss_lab.statistics import spearman
 from tss_lab.engine.plain import plain_score
 from tss_lab.models import load_model
 from tss_lab.scoring import module, run
+from tss_lab.statistics import spearman
 
 
 def mean_distance(first, second) -> np.ndarray:

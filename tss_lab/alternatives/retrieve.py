@@ -158,7 +158,7 @@ def _indexed(vectors: Vectors) -> Search:
     except ImportError as error:
         raise ConfigError(
             f"{len(vectors)} instructions are more than alternatives.exact_search_up_to, which needs an index library: "
-            "pip install 'tss-lab[large]', or raise alternatives.exact_search_up_to"
+            "pip install -e '.[large]' in the checkout of tss_lab, or raise alternatives.exact_search_up_to"
         ) from error
     num_lists = int(4 * np.sqrt(len(vectors)))
     index: Any = faiss.index_factory(vectors.shape[1], f"IVF{num_lists},SQ8", faiss.METRIC_INNER_PRODUCT)

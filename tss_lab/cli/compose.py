@@ -66,9 +66,9 @@ def planned(hydra: Hydra, flags: Namespace, sweeps: bool) -> list[Job]:
     composed = hydra.compose_config(flags.config_name, list(flags.overrides), mode)
     settings = composed.hydra
     if not sweeps:
+        job = Job(_config(composed, settings.run.dir))
         require_writable("hydra.run.dir", Path(settings.run.dir).absolute())
-        return [Job(_config(composed, settings.run.dir))]
-    require_writable("hydra.sweep.dir", Path(settings.sweep.dir).absolute())
+        return [job]
     if not settings.sweeper["_target_"].endswith("BasicSweeper"):
         return []
     parameters = [f"{name}={value}" for name, value in (settings.sweeper.params or {}).items()]
@@ -82,6 +82,7 @@ def planned(hydra: Hydra, flags: Namespace, sweeps: bool) -> list[Job]:
             of_job.hydra.job.num = of_job.hydra.job.id = number
         jobs.append(Job(_config(of_job, settings.sweep.dir), varied))
         refuse_unsafe_sweep(jobs[-1].config, str(settings.launcher["_target_"]))
+    require_writable("hydra.sweep.dir", Path(settings.sweep.dir).absolute())
     refuse_shared_folders(jobs)
     return jobs
 

@@ -107,25 +107,25 @@ def _meant(name: str, known: set[str]) -> str:
     of_group = {setting for setting in known if setting.rpartition(".")[0] == group}
     for pool in (of_group, known):
         for is_near in (_is_called, _has_initials, _has_part):
-            if near := sorted(setting for setting in pool if is_near(setting, word if pool is of_group else name)):
+            if near := sorted(setting for setting in pool if is_near(setting.rpartition(".")[2], word)):
                 return _or(near[:_MOST_HINTS])
-        if near := difflib.get_close_matches(name, sorted(pool), n=1, cutoff=0.75):
-            return near[0]
-    return ""
+    last_words = {setting.rpartition(".")[2]: setting for setting in sorted(of_group)}
+    if near := difflib.get_close_matches(word, last_words, n=1):
+        return last_words[near[0]]
+    return next(iter(difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.75)), "")
 
 
-def _is_called(setting: str, word: str) -> bool:
-    return setting == word or setting.endswith(f".{word}") or setting.rpartition(".")[2] == word.rpartition(".")[2]
+def _is_called(last_word: str, word: str) -> bool:
+    return last_word == word
 
 
-def _has_initials(setting: str, word: str) -> bool:
-    parts = setting.rpartition(".")[2].split("_")
-    return len(parts) > 1 and "".join(part[:1] for part in parts) == word.rpartition(".")[2]
+def _has_initials(last_word: str, word: str) -> bool:
+    parts = last_word.split("_")
+    return len(parts) > 1 and "".join(part[:1] for part in parts) == word
 
 
-def _has_part(setting: str, word: str) -> bool:
-    last, wanted = setting.rpartition(".")[2], word.rpartition(".")[2]
-    return len(wanted) > 2 and (wanted in last.split("_") or last.startswith(wanted))
+def _has_part(last_word: str, word: str) -> bool:
+    return len(word) > 2 and (word in last_word.split("_") or last_word.startswith(word))
 
 
 def _or(words: Sequence[str]) -> str:

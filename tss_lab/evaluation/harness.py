@@ -205,6 +205,9 @@ def _without_bars() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the harness's bars for building requests; the one over the requests themselves stays."""
-    with mock.patch("lm_eval.api.task.tqdm", lambda items, **_: items), _level("lm_eval", logging.WARNING):
+    """Without the harness's bars for building and tokenising requests; the one over the requests themselves stays."""
+    with contextlib.ExitStack() as stack:
+        for module in ("task", "model"):
+            stack.enter_context(mock.patch(f"lm_eval.api.{module}.tqdm", lambda items, **_: items))
+        stack.enter_context(_level("lm_eval", logging.WARNING))
         yield

@@ -84,4 +84,5 @@ def _of_type(setting: str, value: Any, wanted: Any) -> Any:
         return adapter.validate_python(value)
     except ValidationError as error:
         reason = error.errors()[0]["msg"]
-        raise ConfigError(f"{setting}={value} can't be used: {reason[0].lower()}{reason[1:]}") from error
+        written = "null" if value is None else value
+        raise ConfigError(f"{setting}={written} can't be used: {reason[0].lower()}{reason[1:]}") from error

@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from tss_lab.console import output, readable_by_head
 from tss_lab.errors import TssError
 
 USER_ERROR = 2
@@ -23,25 +24,24 @@ def main(arguments: list[str] | None = None) -> int:
         "--output", type=Path, metavar="FOLDER", help="where a comparison goes (default: beside the first run)"
     )
     chosen = parser.parse_args(arguments)
-    from rich.console import Console
-
     from tss_lab.report.comparison.compare import compare
     from tss_lab.report.comparison.write import print_comparison, write_comparison
     from tss_lab.report.page import write_page
     from tss_lab.runs import read_run
 
-    console = Console(soft_wrap=False, width=None if sys.stdout.isatty() else 140)  # a file isn't 80 columns wide
-    try:
-        if len(chosen.runs) == 1 and chosen.output is None:
-            page = write_page(read_run(chosen.runs[0]))
-        else:
-            comparison = compare(chosen.runs)
-            page = write_comparison(comparison, chosen.output or chosen.runs[0].absolute().parent / "comparison")
-            print_comparison(comparison, console)
-    except TssError as error:
-        sys.stderr.write(f"tss_lab: {error}\n")
-        return USER_ERROR
-    console.print(f"page: {page}", markup=False, highlight=False, soft_wrap=True)
+    with readable_by_head():
+        console = output()
+        try:
+            if len(chosen.runs) == 1 and chosen.output is None:
+                page = write_page(read_run(chosen.runs[0]))
+            else:
+                comparison = compare(chosen.runs)
+                page = write_comparison(comparison, chosen.output or chosen.runs[0].absolute().parent / "comparison")
+                print_comparison(comparison, console)
+        except TssError as error:
+            sys.stderr.write(f"tss_lab: {error}\n")
+            return USER_ERROR
+        console.print(f"page: {page}", markup=False, highlight=False, soft_wrap=True)
     return 0
 
 

@@ -35,7 +35,8 @@ def _with_lora(model: PreTrainedModel, lora: LoraConfig, seed: int) -> Any:
         import peft
     except ImportError as error:
         raise ConfigError(
-            "sft.lora needs the package peft (pip install 'tss-lab[lora]'); or set sft.lora=null"
+            "sft.lora needs the package peft (pip install -e '.[lora]' in the checkout of tss_lab); "
+            "or set sft.lora=null"
         ) from error
     torch.manual_seed(seed)
     try:

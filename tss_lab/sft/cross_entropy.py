@@ -60,8 +60,8 @@ def check_liger() -> None:
         installed = version("liger-kernel")
     except PackageNotFoundError as error:
         raise ConfigError(
-            "sft.cross_entropy=liger needs the package liger-kernel (pip install 'tss-lab[liger]'); "
-            "or set sft.cross_entropy=chunked"
+            "sft.cross_entropy=liger needs the package liger-kernel (pip install -e '.[liger]' in the checkout of "
+            "tss_lab); or set sft.cross_entropy=chunked"
         ) from error
     if tuple(int(part) for part in installed.split(".")[:3] if part.isdigit()) < (0, 8, 2):
         raise ConfigError(f"liger-kernel {installed} gives wrong gradients for weighted tokens; install 0.8.2 or newer")

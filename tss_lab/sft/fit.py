@@ -32,6 +32,7 @@ from tss_lab.sft.inputs import TargetModel
 from tss_lab.sft.module import WeightedTuning
 from tss_lab.sft.packing import decided
 from tss_lab.sft.plan import TrainingPlan, plan_training
+from tss_lab.sft.progress import LossLines
 from tss_lab.sft.rows import encode_rows
 from tss_lab.sft.sample import sample_after, sample_before
 from tss_lab.sft.sharding import prepared_outline, share_out
@@ -154,8 +155,7 @@ def make_trainer(
     check_devices(config)
     callbacks: list[pl.Callback] = [checkpoints.CheckpointEvery(folder, sft.checkpoint_every, steps)]
     watched = sys.stdout.isatty()
-    if watched:
-        callbacks.append(_Bar(refresh_rate=1, leave=True))
+    callbacks.append(_Bar(refresh_rate=1, leave=True) if watched else LossLines(steps))
     return pl.Trainer(
         accelerator=accelerator(config),
         devices=config.devices,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import filelock
 
+from tss_lab.console import readable_by_head
 from tss_lab.errors import ArtifactError
 from tss_lab.store.artifact import CORRUPT, Artifact, Store, shard_is_whole
 
@@ -111,24 +112,28 @@ def main(arguments: list[str] | None = None) -> int:
     if not chosen.store.is_dir():
         sys.stderr.write(f"{chosen.store} is not a folder; give the one of paths.store with --store\n")
         return 2
-    store = Store(chosen.store)
-    out = sys.stdout.write
     try:
-        if chosen.command == "list":
-            for artifact in folders(store):
-                out(describe(artifact) + "\n")
-            return 0
-        if chosen.command == "verify":
-            damaged = verify(store)
-            for shard in damaged:
-                out(f"altered or truncated: {shard}\n")
-            out(f"{len(damaged)} damaged shards; the next run that needs them computes what they held again\n")
-            return 1 if damaged else 0
+        with readable_by_head():
+            return _do(chosen, Store(chosen.store), sys.stdout.write)
     except ArtifactError as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    freed = clean(store, chosen.older_than_days, dry_run=chosen.dry_run, say=out)
-    out(f"{freed / 1e6:.1f} MB {'would be ' if chosen.dry_run else ''}freed\n")
+
+
+def _do(chosen: argparse.Namespace, store: Store, say: Callable[[str], object]) -> int:
+    """One of the three commands; returns the exit code."""
+    if chosen.command == "list":
+        for artifact in folders(store):
+            say(describe(artifact) + "\n")
+        return 0
+    if chosen.command == "verify":
+        damaged = verify(store)
+        for shard in damaged:
+            say(f"altered or truncated: {shard}\n")
+        say(f"{len(damaged)} damaged shards; the next run that needs them computes what they held again\n")
+        return 1 if damaged else 0
+    freed = clean(store, chosen.older_than_days, dry_run=chosen.dry_run, say=say)
+    say(f"{freed / 1e6:.1f} MB {'would be ' if chosen.dry_run else ''}freed\n")
     return 0
 
 

@@ -100,7 +100,9 @@ class EndpointGenerator:
         try:
             from openai import OpenAI
         except ImportError as error:
-            raise ConfigError("generator=endpoint needs the openai client: pip install 'tss-lab[endpoint]'") from error
+            raise ConfigError(
+                "generator=endpoint needs the openai client: pip install -e '.[endpoint]' in the checkout of tss_lab"
+            ) from error
         return OpenAI(
             base_url=self.config.base_url,
             api_key=os.environ.get(self.config.api_key_env or "") or "none",
