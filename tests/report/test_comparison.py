@@ -8,21 +8,21 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 import pytest
-from outline import outline
+from made_up_run import HOSTILE
 from pytest import approx
+from test_page import outline
 
 from tests.made_up import TITLES, result_of, run_config, write_folder
 from tss_lab.errors import ArtifactError
 from tss_lab.report.__main__ import main
 from tss_lab.report.comparison.compare import compare
 from tss_lab.report.comparison.sections import page_of
-from tss_lab.report.comparison.tables import all_tables
-from tss_lab.report.comparison.write import as_json, line_a_row, write_comparison
+from tss_lab.report.comparison.tables import all_tables, line_a_row
+from tss_lab.report.comparison.write import as_json, write_comparison
 from tss_lab.report.page import render
 from tss_lab.types import Estimate, HeldOutMeasure, Likelihoods
 
 EASE = {"random": 0.45, "ppl": 0.47, "tss": 0.5, "tss_pp": 0.55, "tss_pp_exp": 0.6, "full": 0.5}
-HOSTILE = "<script>alert('x')</script>\"'&</style></td><img src=x onerror=alert(1)>{{ 7 * 7 }}"
 EIGHT = [f"h{index}" for index in range(8)]
 
 

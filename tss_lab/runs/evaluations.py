@@ -93,7 +93,7 @@ def read_evaluation(folder: Path) -> Evaluated | None:
         return None
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
-        version = facts["format_version"]
+        version = int(facts["format_version"])
     except (ValueError, KeyError, TypeError) as error:
         raise ArtifactError(f"{path} can't be read ({error}); delete it and evaluate again") from error
     if version > FORMAT_VERSION:
@@ -108,7 +108,7 @@ def read_evaluation(folder: Path) -> Evaluated | None:
             pl.read_parquet(folder / names.SAMPLES), facts["benchmarks"], label=facts["label"],
             total_name=facts["total_name"], is_demonstration=facts["is_demonstration"],
         )  # fmt: skip
-    except (OSError, KeyError, pl.exceptions.PolarsError) as error:
+    except (OSError, KeyError, TypeError, AttributeError, pl.exceptions.PolarsError) as error:
         reason = str(error).splitlines()[0]
         raise ArtifactError(
             f"{folder / names.SAMPLES} can't be read ({reason}); delete it and evaluate again"

@@ -153,13 +153,8 @@ class Run:
     def held_out(self) -> list[HeldOutMeasure]:
         """Measures on the held-out examples, before and after tuning."""
         try:
-            return [
-                HeldOutMeasure(
-                    **{**one, **{when: _estimate(one.get(when)) for when in ("before", "after", "difference")}}
-                )
-                for one in self.record.get("held_out", ())
-            ]
-        except (TypeError, KeyError, AttributeError) as error:
+            return [_measure(one) for one in self.record.get("held_out", ())]
+        except (TypeError, KeyError, ValueError, AttributeError) as error:
             raise ArtifactError(
                 f"{self.folder / names.RECORD}: its held-out measures can't be read ({error}); {_AGAIN}"
             ) from error
@@ -179,18 +174,20 @@ class Run:
 
         As long as it makes up what the run's own metrics say.
         """
-        return self._read(names.HELD_OUT, self._read_held_out)
+        table = self._table(names.HELD_OUT)
+        if table is not None:
+            self._read(names.HELD_OUT, lambda _: self._check_held_out(table))
+        return table
 
-    def _read_held_out(self, path: Path) -> pl.DataFrame:
-        table = pl.read_parquet(path)
+    def _check_held_out(self, table: pl.DataFrame) -> None:
+        tokens_N = table["n_target_tokens"].to_numpy()
         for when in ("before", "after"):
             wanted = self.metrics.get(f"held_out/nll/{when}")
-            loss = -table[f"loglik_{when}"].cast(pl.Float64).sum() / table["n_target_tokens"].sum()
+            loss = Estimate.of_ratio(-table[f"loglik_{when}"].cast(pl.Float64).to_numpy(), tokens_N).value
             if wanted is not None and not math.isclose(loss, wanted, abs_tol=1e-6):
                 raise ArtifactError(
                     f"{self.folder}: the losses in {names.HELD_OUT} don't make up metrics.json; {_AGAIN}"
                 )
-        return table
 
     def _evaluated(self, which: str, place: str) -> Evaluated | None:
         """What lies there, as long as it makes up what the run's own metrics say."""
@@ -205,7 +202,8 @@ class Run:
         return found
 
     def _table(self, name: str) -> pl.DataFrame | None:
-        return self._read(name, pl.read_parquet)
+        found: pl.DataFrame | None = self._read(name, pl.read_parquet)
+        return found
 
     def _read(self, name: str, reader: Any) -> Any:
         path = self.folder / name
@@ -220,7 +218,14 @@ class Run:
 _AGAIN = "run the same command again"
 
 
+def _measure(plain: Mapping[str, Any]) -> HeldOutMeasure:
+    before, after, difference = (_estimate(plain.get(when)) for when in ("before", "after", "difference"))
+    if before is None:
+        raise ValueError("one has no value before tuning")
+    return HeldOutMeasure(plain["name"], plain["title"], plain["unit"], plain["better"], before, after, difference)
+
+
 def _estimate(plain: Mapping[str, Any] | None) -> Estimate | None:
     if plain is None:
         return None
-    return Estimate(plain["value"], plain.get("standard_error", math.nan), plain["n"])
+    return Estimate(float(plain["value"]), float(plain.get("standard_error", math.nan)), int(plain["n"]))

@@ -103,10 +103,10 @@ def read_runs(folders: Iterable[Path]) -> tuple[list[Run], list[Unused]]:
 
 def check_usable(run: Run) -> None:
     """Raises ArtifactError where a run has nothing to compare, or where its files contradict each other."""
-    loss = run.measure("nll")
+    loss, results = run.measure("nll"), [run.tuned, run.zero_shot]
     if not run.is_finished:
         reason = f"is not finished ({run.record.get('status', 'unknown')}); run its command again"
-    elif run.tuned is None and run.zero_shot is None and not run.held_out:
+    elif not any(results) and not run.held_out:
         stages = ", ".join(run.config.stages)
         reason = f"holds no evaluation (stages: {stages}); run it again with evaluation among its stages"
     elif loss is not None and loss.after is not None and losses_of(run) is None:

@@ -184,6 +184,27 @@ def null_tables(comparison: Comparison) -> dict[str, Table]:
     return {"null_test": filled("Null test: unweighted runs on all of the data (ρ = 1)", columns, rows)} if rows else {}
 
 
+def line_a_row(comparison: Comparison) -> Table:
+    """``comparison.csv``: identity, then mean, SD over seeds and item error of each measure, then − random."""
+    identity = [Column(name) for name in ("model", "dataset", "method", "variant", "rho", "budget", "seeds")]
+    against = [
+        one for one in difference_columns(comparison.titles) if one.key in ("sum_minus_random", "nll_minus_random")
+    ]
+    rows = [values_of(row, beside) for row, beside in comparison.rows]
+    return filled("runs", [*identity, *mean_columns(comparison.titles), *against], rows, keep_empty=True)
+
+
+def short_table(comparison: Comparison) -> Table:
+    """For the terminal: the sum where there was one, otherwise the held-out loss, and its difference to random."""
+    what = "sum" if comparison.titles else "nll"
+    means = [one for one in mean_columns(comparison.titles) if one.key == what]
+    against = Column("− random", difference(1 if what == "sum" else 3), "against")
+    rows = [values_of(row, beside) for row, beside in comparison.rows]
+    rows = [{**one, "against": one.get(f"{what}_minus_random") or one.get("note")} for one in rows]
+    columns = [Column("model"), Column("data set", TEXT, "dataset"), METHOD, RHO, SEEDS, *means, against]
+    return filled("runs", columns, rows, keep_empty=True)
+
+
 def all_tables(comparison: Comparison) -> dict[str, Table]:
     """Every table that is shown, by the name of its files."""
     return results_tables(comparison) | against_tables(comparison) | null_tables(comparison) | paper_tables(comparison)

@@ -17,19 +17,8 @@ from tss_lab.report.comparison.compare import COMPARISON, Answers, Comparison
 from tss_lab.report.comparison.questions import Versus
 from tss_lab.report.comparison.rows import MEASURES, Row
 from tss_lab.report.comparison.sections import page_of
-from tss_lab.report.comparison.tables import (
-    METHOD,
-    RHO,
-    SEEDS,
-    all_tables,
-    best_values,
-    difference_columns,
-    filled,
-    mean_columns,
-    values_of,
-)
+from tss_lab.report.comparison.tables import all_tables, best_values, line_a_row, short_table
 from tss_lab.report.page import render
-from tss_lab.report.parts import Column, Table
 from tss_lab.report.terminal import to_rich
 from tss_lab.runs import names
 from tss_lab.store import write_atomic, write_json
@@ -45,7 +34,7 @@ def write_comparison(comparison: Comparison, folder: Path) -> Path:
     by itself as CSV, Markdown and LaTeX (``tables/``) into ``folder``; returns the page's path.
     """
     path = folder / names.PAGE
-    files = {}
+    files: dict[str, str] = {}
     for name, table in all_tables(comparison).items():
         files |= {f"{name}.csv": table.to_csv(), f"{name}.md": table.to_markdown(), f"{name}.tex": table.to_latex()}
     _remove_tables(folder, spared=files)
@@ -67,16 +56,6 @@ def _remove_tables(folder: Path, spared: Mapping[str, str]) -> None:
         return
     for name in {Path(name).name for name in files} - set(spared):
         (folder / _TABLES / name).unlink(missing_ok=True)
-
-
-def line_a_row(comparison: Comparison) -> Table:
-    """Identity, then mean, SD over seeds and item error of each measure, then the differences to random."""
-    compared = [
-        one for one in difference_columns(comparison.titles) if one.key in ("sum_minus_random", "nll_minus_random")
-    ]
-    identity = ("model", "dataset", "method", "variant", "rho", "budget", "seeds")
-    columns = [*map(Column, identity), *mean_columns(comparison.titles), *compared]
-    return filled("comparison", columns, [values_of(row, beside) for row, beside in comparison.rows], keep_empty=True)
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:
@@ -156,16 +135,3 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
         lines += [f"  {one.place}: {one.reason}" for one in comparison.unused]
     for line in lines:
         console.print(Text(line), soft_wrap=True)
-
-
-def short_table(comparison: Comparison) -> Table:
-    """The sum where there was one, otherwise the held-out loss, and its difference to random."""
-    what = "sum" if comparison.titles else "nll"
-    against = f"{what}_minus_random"
-    (mean,) = (column for column in mean_columns(comparison.titles) if column.key == what)
-    (form,) = (column.form for column in difference_columns(comparison.titles) if column.key == against)
-    columns = [Column("model"), Column("data set", name="dataset"), METHOD, RHO, SEEDS, mean,
-               Column("− random", form, against)]  # fmt: skip
-    rows = [values_of(row, beside) for row, beside in comparison.rows]
-    rows = [{**one, against: one.get(against) or one.get("note")} for one in rows]
-    return filled("comparison", columns, rows, keep_empty=True)
