@@ -55,6 +55,7 @@ def write_folder(
     """A finished run with what is given; ``facts`` go to run.json, ``metrics`` to metrics.json under their names."""
     with open_folder(config) as folder:
         with folder.step("dataset") as step:
+            folder.claim("data", "made up")
             step.write(names.EXAMPLES, from_examples(examples, held_out_examples, num_target_tokens))
             step.put_aside(set_aside)
         with folder.step("selection") as step:

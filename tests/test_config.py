@@ -17,7 +17,7 @@ from tss_lab.cli import config_folder
 from tss_lab.cli.check import checked
 from tss_lab.config import MethodConfig
 from tss_lab.errors import ConfigError
-from tss_lab.methods import build_method
+from tss_lab.methods import Needs, build_method
 
 CHOICES = [
     (path.parent.name, path.stem)
@@ -262,13 +262,13 @@ def test_folders_that_cant_be_written_to(setting, place, reason, monkeypatch, ca
 class Typed:
     """A method of a user's own, whose constructor checks nothing."""
 
-    needs: frozenset = frozenset()
+    needs = Needs()
 
     def __init__(self, weight: float, names: "NotImported" = ()):  # noqa: F821
         if weight == 0:
             raise ValueError("weight must not be 0")
 
-    def score(self, likelihoods, seed): ...
+    def score(self, evidence, seed): ...
 
     def preference(self, score_N): ...
 
@@ -317,11 +317,11 @@ def test_the_version_is_ours(monkeypatch, capsys):
 
 def test_the_documented_yaml_can_be_overridden(tmp_path, monkeypatch):
     text = (config_folder().parent / "docs" / "own_data_and_models.md").read_text(encoding="utf-8")
-    for folder, file, language in (("method", "margin.yaml", "yaml"), ("my_methods", "margin.py", "python")):
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / file).write_text(re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)[0])
+    for path, block in re.findall(r"```(?:python|yaml)\n# (\S+)\n(.*?)```", text, re.DOTALL):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(block)
     monkeypatch.syspath_prepend(str(tmp_path))
-    mine = f"hydra.searchpath=[file://{tmp_path}]"
+    mine = f"hydra.searchpath=[file://{tmp_path}/my_conf]"
     method = composed(mine, "method=margin", "method.weight=0.5", "method.weighting.enabled=true").method
     assert (method.name, method.params, method.weighting.enabled) == ("margin", {"weight": 0.5}, True)
 

@@ -93,7 +93,13 @@ def test_a_sweep_over_all_methods_scores_each_pair_once(place, monkeypatch):
         assert scores.filter("kept")["weight"].mean() == pytest.approx(1.0)
         selected = [json.loads(line) for line in (run / "selected.jsonl").read_text(encoding="utf-8").splitlines()]
         assert [row["example_id"] for row in selected] == scores.filter("kept").sort("rank")["example_id"].to_list()
-        assert set(selected[0]) == {"instruction", "input", "output", "weight", "score", "example_id"}
+        assert list(selected[0]) == ["instruction", "input", "output", "weight", "score", "example_id", "kind"]
+        lines = (run / "scored.jsonl").read_text(encoding="utf-8").splitlines()
+        scored = [json.loads(line) for line in lines]
+        assert [row["row"] for row in scored] == list(range(1, 25))
+        assert Counter(row["set_aside"] for row in scored) == {None: 20, "held out": 4}
+        assert {row["example_id"] for row in scored if row["kept"]} == {row["example_id"] for row in selected}
+        assert all(row["kind"].startswith("kind ") for row in scored)
         assert json.loads((run / "run.json").read_text(encoding="utf-8"))["status"] == "finished"
         assert yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))["method"]["name"] == method
 

@@ -85,6 +85,13 @@ def test_a_sweep_is_told_about(place, done, monkeypatch, capsys):
     assert "compare them: python -m tss_lab.report runs/e-random-rho0.1-seed0 runs/e-random-rho0.2-seed0\n" in printed
 
 
+def test_a_name_that_differs(place, done, monkeypatch, capsys):
+    """What the refusal of a fixed name proposes, and what Hydra says of a job."""
+    assert sweep(monkeypatch, capsys, "-m", "rho=0.1,0.2", "run_name=mine-${rho}")[0] == 0
+    assert sweep(monkeypatch, capsys, "-m", "rho=0.1,0.2", "run_name=job-${hydra:job.num}")[0] == 0
+    assert list(done) == ["mine-0.1", "mine-0.2", "job-0", "job-1"]
+
+
 @pytest.mark.parametrize(("seeds", "code"), [("1,0", 2), ("2,1,0", 1)])
 def test_one_job_keeps_no_other_from_running(place, done, monkeypatch, capsys, seeds, code):
     found, printed, error = sweep(monkeypatch, capsys, "-m", f"seed={seeds}")

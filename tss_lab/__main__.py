@@ -56,6 +56,8 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.stderr.write("\ntss_lab: interrupted; the same command continues where it stopped\n")
         sys.exit(INTERRUPTED)
+    except TssError as error:  # of a job that wasn't planned
+        _fail([str(error)], USER_ERROR)
     finally:
         GlobalHydra.instance().clear()
         HydraConfig.instance().cfg = None

@@ -79,3 +79,9 @@ def readable_by_head() -> Iterator[None]:
         # Python flushes once more at its end; what is left goes nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(_READER_LEFT)
+
+
+def quiet() -> None:
+    """Nothing but errors, and no bars."""
+    logging.getLogger("tss_lab").setLevel(logging.ERROR)
+    os.environ["TQDM_DISABLE"] = "1"

@@ -27,7 +27,7 @@ _UNNAMED = "unnamed"
 
 
 def checked(composed: dict[str, Any], overrides: Sequence[str]) -> RunConfig:
-    """A composed config as a typed one, with the names that were left to us.
+    """A composed config as a typed one, with the names that were left to us; ρ is 1 where it isn't used.
 
     Raises ConfigError that names the first wrong setting, the method's own among them.
     """
@@ -49,7 +49,8 @@ def checked(composed: dict[str, Any], overrides: Sequence[str]) -> RunConfig:
         raise ConfigError(_first_problem(error, given)) from error
     build_method(config.method)
     build_chooser(config.choose)
-    return config.model_copy(update={"run_name": composed["run_name"] or default_run_name(config, overrides)})
+    name = composed["run_name"] or default_run_name(config, overrides)
+    return config.model_copy(update={"rho": config.share, "run_name": name})
 
 
 def settings_in(overrides: Iterable[str]) -> dict[str, str]:

@@ -60,7 +60,7 @@ def with_mode(hydra: Hydra, flags: Namespace) -> tuple[list[str], bool]:
 def planned(hydra: Hydra, flags: Namespace, sweeps: bool) -> list[Job]:
     """The jobs of the command, composed and checked, before any begins and before any folder is made.
 
-    None for a sweeper that chooses each job by the results of those before. Raises ConfigError.
+    Empty for a sweeper that chooses each job by the results of those before. Raises ConfigError.
     """
     mode = RunMode.MULTIRUN if sweeps else RunMode.RUN
     composed = hydra.compose_config(flags.config_name, list(flags.overrides), mode)
@@ -73,8 +73,8 @@ def planned(hydra: Hydra, flags: Namespace, sweeps: bool) -> list[Job]:
         return []
     parameters = [f"{name}={value}" for name, value in (settings.sweeper.params or {}).items()]
     parser = OverridesParser.create(config_loader=hydra.config_loader)
-    overrides = parser.parse_overrides([*parameters, *settings.overrides.task])
-    overrides_J = BasicSweeper.split_arguments(overrides, max_batch_size=None)[0]
+    parsed = parser.parse_overrides([*parameters, *_typed(composed)])
+    overrides_J = BasicSweeper.split_arguments(parsed, max_batch_size=None)[0]
     jobs = []
     for number, (overrides, varied) in enumerate(zip(overrides_J, varying(overrides_J), strict=True)):
         of_job = hydra.config_loader.load_sweep_config(composed, list(overrides))
@@ -92,7 +92,7 @@ def _config(composed: DictConfig, directory: str) -> RunConfig:
     with read_write(composed.hydra), open_dict(composed.hydra):
         composed.hydra.runtime.output_dir = str(Path(directory).absolute())
     HydraConfig.instance().set_config(composed)  # settings may refer to it, as in ${hydra:job.num}
-    config = checked_job(OmegaConf.masked_copy(composed, [key for key in composed if key != "hydra"]))
+    config = checked_job(OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"]))
     require_folders(config)
     return config
 
@@ -100,7 +100,13 @@ def _config(composed: DictConfig, directory: str) -> RunConfig:
 def checked_job(composed: DictConfig) -> RunConfig:
     """The typed settings of the job that HydraConfig is set to. Raises ConfigError."""
     plain: Any = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
-    return checked(plain, list(HydraConfig.get().overrides.task))
+    return checked(plain, _typed(HydraConfig.instance().cfg))
+
+
+def _typed(composed: Any) -> list[str]:
+    """The settings as they were typed: what they refer to, as in ``run_name=a-${rho}``, is another in each job."""
+    typed: Any = OmegaConf.to_container(composed.hydra.overrides.task, resolve=False)
+    return list(typed)
 
 
 def config_of(overrides: Sequence[str]) -> RunConfig:

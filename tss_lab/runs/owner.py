@@ -38,7 +38,8 @@ def _difference(path: Path, config: RunConfig) -> str | None:
     if not (path / names.RECORD).exists() and not (path / names.CONFIG).exists():
         return None
     try:
-        version = json.loads((path / names.RECORD).read_text(encoding="utf-8"))["format_version"]
+        record = json.loads((path / names.RECORD).read_text(encoding="utf-8"))
+        version = record["format_version"]
         known = yaml.safe_load((path / names.CONFIG).read_text(encoding="utf-8"))
         if not isinstance(known, dict):
             raise TypeError("it holds no settings")
@@ -46,6 +47,8 @@ def _difference(path: Path, config: RunConfig) -> str | None:
         return f"its {names.CONFIG} or {names.RECORD} can't be read ({str(error).splitlines()[0]})"
     if version != names.FORMAT_VERSION:
         return f"it was written in format {version}, and this version of tss_lab writes {names.FORMAT_VERSION}"
+    if not record.get("made_of"):
+        return None  # it stopped before it had read its data: nothing is in it
     try:
         theirs = RunConfig.model_validate(known).identity()
     except ValueError as error:
