@@ -22,7 +22,6 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from tss_lab import __version__
 from tss_lab.cli import config_folder
 from tss_lab.cli.compose import checked_job, hydra_for, planned, show, with_mode
 from tss_lab.cli.sweep import Job, Outcome, closing_table, how_to_compare, same_run_before
@@ -30,6 +29,7 @@ from tss_lab.cli.words import in_words, parsed
 from tss_lab.console import output, show_log
 from tss_lab.errors import TssError
 from tss_lab.provenance import global_rank
+from tss_lab.version import __version__
 
 log = logging.getLogger("tss_lab")
 OUR_ERROR, USER_ERROR, INTERRUPTED = 1, 2, 130

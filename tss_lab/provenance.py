@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from tss_lab import __version__
+from tss_lab.version import __version__
 
 _PACKAGES = (
     "torch", "transformers", "pytorch-lightning", "lm-eval", "datasets", "tokenizers", "numpy", "polars",

@@ -34,7 +34,8 @@ def content():
         "curve": [(1, 2.5), (2, 2.25)], "held_out_loss": [(0, 3.0)],
         "zero_shot": result_of({"mmlu": [True, False, False]}), "tuned": result_of({"mmlu": [True, True, False]}),
         "held_out": [HeldOutMeasure("nll", "Loss", "nats a token", "lower", one_item, one_item, one_item)],
-        "held_out_table": pl.DataFrame({"example_id": ["h0"], "n_target_tokens": [2], "loglik_before": [-4.0], "loglik_after": [-4.0]}),
+        "held_out_table": pl.DataFrame({"example_id": ["h0"], "n_target_tokens": [2], "loglik_before": [-4.0],
+                                        "loglik_after": [-4.0]}),
     }  # fmt: skip
 
 

@@ -31,7 +31,7 @@ def evaluation_key(config: EvalConfig, model_fingerprint: str) -> str:
 
 def accuracies(samples: pl.DataFrame, config: EvalConfig) -> EvaluationResult:
     """Accuracies in percent from a row an item, called what this evaluation calls them."""
-    titles = {name: display_name(config, name) for name in config.benchmarks}
+    titles: dict[str, str] = {name: display_name(config, name) for name in config.benchmarks}
     return summarise(
         samples, titles, label=result_label(config), total_name=total_name(config),
         is_demonstration=config.name == "mini",

@@ -24,7 +24,10 @@ def ranking_stability(evidence: Evidence, score: Scoring, *, num_draws: int = 20
     than three examples remain.
     """
     usable_N = evidence.likelihoods.num_alternatives_N >= 2
-    chosen, examples = _rows(evidence.likelihoods, usable_N), [evidence.examples[n] for n in np.flatnonzero(usable_N)]
+    chosen, examples = (
+        _rows(evidence.likelihoods, usable_N),
+        [evidence.examples[int(n)] for n in np.flatnonzero(usable_N)],
+    )
     figures: dict[str, float] = {"examples": float(usable_N.sum())}
     if len(chosen) < 3:
         return {**figures, "halves": float("nan"), "leave_one_out": float("nan")}

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import jinja2
 
-from tss_lab import __version__
 from tss_lab.report.numbers import NOTHING_CHANGED, method_title, number
 from tss_lab.report.parts import Page, Part, Tile
 from tss_lab.report.sections import build_sections
@@ -15,6 +14,7 @@ from tss_lab.report.sections.weights import training_weights
 from tss_lab.runs import Run, names
 from tss_lab.statistics import effective_size
 from tss_lab.store import write_atomic
+from tss_lab.version import __version__
 
 
 def write_page(run: Run) -> Path:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tss_lab import __version__
 from tss_lab.report.comparison.compare import Comparison
 from tss_lab.report.comparison.curves import curve_figures
 from tss_lab.report.comparison.glossary import GLOSSARY
 from tss_lab.report.comparison.tables import against_tables, null_tables, paper_tables, results_tables
 from tss_lab.report.parts import Column, Facts, Heading, Note, Page, Part, Section, Table
+from tss_lab.version import __version__
 
 _NO_NULL_TEST = "No null test: it needs at least two unweighted runs on all of the data (ρ = 1, or full)."
 
