@@ -306,5 +306,5 @@ def test_the_page_is_a_function_of_the_folder(run):
 
 def test_results_over_other_items_are_refused(tmp_path):
     run = written(tmp_path, zero_shot=evaluation(1), tuned=evaluation(2, num=9))
-    with pytest.raises(ArtifactError, match="not over the same items, .* run the same command again"):
+    with pytest.raises(ArtifactError, match=r"not over the same items, .* run the same command again"):
         build_page(run)
