@@ -62,8 +62,12 @@ def score(
     Raises:
         ConfigError, DataError, ModelError and GeneratorError, with the sentences of the command line.
     """
-    show_log() if progress else quiet()
+    if progress:
+        show_log()
+    else:
+        quiet()
     given = _as_dicts(rows)
+    _refuse_taken_names(given, methods)
     configs = {name: config_of([*_overrides(model, name, alternatives, generator, k), *overrides]) for name in methods}
     if not configs:
         raise ConfigError("methods=[] names no method; give some, such as methods=['tss_pp']")
@@ -107,7 +111,12 @@ def select(
 
 def _overrides(model: str, method: str, alternatives: str, generator: str | None, k: int) -> list[str]:
     known = (config_folder() / "model" / f"{model}.yaml").is_file()
-    found = [f"model={model}" if known else f"model.path={json.dumps(model)}", f"method={method}", "dataset=jsonl"]
+    found = [
+        f"model={model}" if known else f"model.path={json.dumps(model)}",
+        f"method={method}",
+        "dataset=jsonl",
+        "dataset.path=rows",
+    ]
     return [
         *found,
         f"alternatives={alternatives}",
@@ -129,6 +138,12 @@ def _as_dicts(rows: Any) -> list[dict[str, Any]]:
     if wrong is not None:
         raise DataError(f"row {wrong} is a {type(found[wrong - 1]).__name__}; each row is a mapping with names")
     return [dict(row) for row in found]
+
+
+def _refuse_taken_names(given: Sequence[Mapping[str, Any]], methods: Sequence[str]) -> None:
+    clash = sorted({EXAMPLE_ID, SET_ASIDE, NUM_TOKENS, *methods} & {name for row in given for name in row})
+    if clash:
+        raise DataError(f"the rows have a column {clash[0]!r} already; rename it, the scores need the name")
 
 
 def _dataset(given: Sequence[Mapping[str, Any]], config: RunConfig) -> Dataset:
@@ -173,10 +188,6 @@ def _table(
     given: Sequence[Mapping[str, Any]], dataset: Dataset, configs: Mapping[str, RunConfig],
     evidence: Mapping[str, Evidence],
 ) -> pl.DataFrame:  # fmt: skip
-    taken = {EXAMPLE_ID, SET_ASIDE, NUM_TOKENS, *configs}
-    clash = sorted(taken & {name for row in given for name in row})
-    if clash:
-        raise DataError(f"the rows have a column {clash[0]!r} already; rename it, the scores need the name")
     names = [row.example_id for row in dataset.rows]
     columns: dict[str, Any] = {
         EXAMPLE_ID: pl.Series(names, dtype=pl.String),

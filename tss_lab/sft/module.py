@@ -29,6 +29,7 @@ from tss_lab.sft.inputs import StepBatch, StepLoader, TargetModel, attention_for
 from tss_lab.sft.loss import batch_loss
 from tss_lab.sft.optimiser import learning_rate, make_optimiser
 from tss_lab.sft.packing import checked
+from tss_lab.sft.sharding import share_out_again
 from tss_lab.sft.plan import TrainingPlan
 from tss_lab.sft.rows import TrainingRow
 
@@ -147,6 +148,7 @@ class WeightedTuning(pl.LightningModule):
         rows = [self.plan.rows[row] for row in self.plan.order.rows_of_step(0)]
         with self.trainer.precision_plugin.val_step_context():
             self.self_check, reason = checked(self.target_model, rows, self.config, self._computed_in)
+        share_out_again(self.target_model)
         if self._over_devices(torch.tensor(float(reason is not None), device=self.device)) > 0:
             log.warning("rows are padded (sft.packing=padded): %s", reason or "another device found a difference")
             self.config = self.config.model_copy(update={"packing": "padded"})

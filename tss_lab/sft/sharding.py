@@ -17,7 +17,7 @@ import torch.distributed
 from accelerate import init_empty_weights
 from pytorch_lightning.strategies import ModelParallelStrategy
 from torch import Tensor, nn
-from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from tss_lab.config import SftConfig
@@ -120,3 +120,13 @@ def _copy_buffers(target: nn.Module, whole: nn.Module | None, device: torch.devi
     for name, value in buffers[0].items():
         path, _, leaf = name.rpartition(".")
         setattr(target.get_submodule(path), leaf, value.to(device))
+
+
+def share_out_again(target: nn.Module) -> None:
+    """Each device keeps its shards alone: a forward pass outside of a training step leaves the outermost ones whole.
+
+    A checkpoint is read into shards, and would find no place in a whole tensor.
+    """
+    for module in target.modules():
+        if isinstance(module, FSDPModule):
+            module.reshard()
