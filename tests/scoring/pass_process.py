@@ -29,6 +29,11 @@ from tss_lab.store import Artifact, artifact
 NUM_EXAMPLES = 12
 
 
+def say(line: str) -> None:
+    """Prints a line by one write, so that the lines of two processes on one pipe don't mix."""
+    os.write(sys.stdout.fileno(), f"{line}\n".encode())
+
+
 def one_pass(folder: Path, scratch: Path, devices: int = 1) -> dict[str, object]:
     bench = Bench(folder, scratch, pairs_per_shard=1, tokens_per_pack=100)
     trainer = TrainerConfig(accelerator="cpu", devices=devices, strategy="ddp" if devices > 1 else "auto")
@@ -112,7 +117,7 @@ def waiting_pass(folder: Path, scratch: Path, devices: int) -> dict[str, object]
     def telling(self: Any, value: Any, src: int = 0) -> Any:
         found = agreed(self, value, src)
         if found is False:
-            print(f"waiting {self.global_rank}", flush=True)  # noqa: T201
+            say(f"waiting {self.global_rank}")
         return found
 
     pytorch_lightning.strategies.DDPStrategy.broadcast = telling  # type: ignore[method-assign]
@@ -129,4 +134,4 @@ if __name__ == "__main__":
         result = simultaneous_passes(Path(model), Path(place), int(rest[0]))
     else:
         result = waiting_pass(Path(model), Path(place), int(rest[0]))
-    print(json.dumps(result))  # noqa: T201
+    say(json.dumps(result))

@@ -135,7 +135,7 @@ def test_example_without_target_tokens_is_set_aside(tiny_llama: Any) -> None:
     encoder = PromptEncoder(tiny_llama[1], get_template("alpaca"), 1024)
     empty = Example("empty", "List red", "", "")
     rows, aside = encode_rows([*make_examples(2), empty], np.array([1.0, 3.0, 9.0]), encoder, 1024)
-    assert [row.where for row in aside] == ["empty"]
+    assert [row.example_id for row in aside] == ["empty"]
     assert [row.weight for row in rows] == pytest.approx([0.5, 1.5])
     with pytest.raises(TrainingError, match="none of 1 examples has target tokens"):
         encode_rows([empty], np.ones(1), encoder, 1024)

@@ -133,7 +133,7 @@ def compute_likelihoods(
             module, device = _computed(turn, local_model, scoring, trainer)
             num_due, facts = len(module.due), _facts(module)
             if leads:
-                _describe(artifact, noted_qualities(artifact))
+                _write_manifest(artifact, noted_qualities(artifact))
                 if scoring.dtype != "float32" and (num_due or unmeasured):
                     _measure(artifact, local_model, scoring, pairs, device)
     seconds = time.perf_counter() - started
@@ -207,8 +207,8 @@ def _computed(
     return module, str(runner.strategy.root_device)
 
 
-def _describe(artifact: Artifact, qualities: Mapping[str, Quality]) -> None:
-    """Writes the manifest."""
+def _write_manifest(artifact: Artifact, qualities: Mapping[str, Quality]) -> None:
+    """What the artefact holds now, and what is known of its precision."""
     stored = artifact.scan()
     rows = 0 if stored is None else int(stored.select(pl.len()).collect().item())
     noted = {name: asdict(quality) for name, quality in qualities.items()}
@@ -222,10 +222,10 @@ def _measure(
     sample = sample_of(pairs)
     name, noted = sample_name(sample), noted_qualities(artifact)
     # Noted beforehand: should the system kill us for the memory, the next run doesn't try again.
-    _describe(artifact, with_quality(noted, name, Quality(None, len(sample), "the comparison didn't end")))
+    _write_manifest(artifact, with_quality(noted, name, Quality(None, len(sample), "the comparison didn't end")))
     loglik_P = _joined(artifact, sample)["loglik"].to_numpy()
     found = against_float32(local_model.folder, scoring, sample, loglik_P, device)
-    _describe(artifact, with_quality(noted, name, found))
+    _write_manifest(artifact, with_quality(noted, name, found))
 
 
 def _facts(module: ScoringModule) -> dict[str, Any]:
