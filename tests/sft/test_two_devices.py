@@ -155,7 +155,7 @@ def test_what_text_never_meets_is_left_alone(two_devices: Path, bases: dict[str,
 
 def bf16_gradient(base: Path) -> dict[str, torch.Tensor]:
     """By hand in one process: parameters in bfloat16, the packs of both devices, their sums in float32."""
-    sft, model = make_sft(**TWO_PACKS), load_model(base).train()
+    sft, model = make_sft(packing="tree", **TWO_PACKS), load_model(base).train()
     encoder = PromptEncoder(load_tokenizer(base), get_template("alpaca"), 1024)
     plan = plan_training(make_examples(20), make_weights(20), encoder, sft, seed=3)
     for parameter in model.parameters():

@@ -32,7 +32,7 @@ def refuse_training_early(
     the model, or the packing its attention; TrainingError when model and checkpoints don't fit on the disk.
     """
     check_devices(trainer)
-    if sft.packing != "padded" and against_tree:
+    if sft.packing in ("tree", "flat") and against_tree:
         raise ConfigError(f"sft.packing={sft.packing}: {against_tree}; set sft.packing=padded")
     outline = prepared_outline(model_folder, sft, seed=0)
     head = head_of(outline)
