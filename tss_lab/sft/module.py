@@ -29,9 +29,9 @@ from tss_lab.sft.inputs import StepBatch, StepLoader, TargetModel, attention_for
 from tss_lab.sft.loss import batch_loss
 from tss_lab.sft.optimiser import learning_rate, make_optimiser
 from tss_lab.sft.packing import checked
-from tss_lab.sft.sharding import share_out_again
 from tss_lab.sft.plan import TrainingPlan
 from tss_lab.sft.rows import TrainingRow
+from tss_lab.sft.sharding import share_out_again
 
 if TYPE_CHECKING:
     from tss_lab.engine.self_check import SelfCheck
