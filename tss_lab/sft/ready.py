@@ -31,12 +31,7 @@ def refuse_training_early(sft: SftConfig, trainer: TrainerConfig, model_folder: 
     the model, or the packing its attention; TrainingError when model and checkpoints don't fit on the disk.
     """
     check_devices(trainer)
-<<<<<<< HEAD
     decided(sft, model_config(model_folder))
-=======
-    if sft.packing in ("tree", "flat") and against_tree:
-        raise ConfigError(f"sft.packing={sft.packing}: {against_tree}; set sft.packing=padded")
->>>>>>> work-sft
     outline = prepared_outline(model_folder, sft, seed=0)
     head = head_of(outline)
     if sft.cross_entropy == "liger":
