@@ -57,6 +57,8 @@ def main() -> None:
         sys.stderr.write("\ntss_lab: interrupted; the same command continues where it stopped\n")
         sys.exit(INTERRUPTED)
     except TssError as error:  # of a job that wasn't planned
+        if _wants_tracebacks():
+            raise
         _fail([str(error)], USER_ERROR)
     finally:
         GlobalHydra.instance().clear()
