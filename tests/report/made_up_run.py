@@ -60,7 +60,16 @@ def facts(text=HOSTILE):
         "dataset": {"rows_read": 30, "set_aside": {text: 1}, "set_aside_rows": [{"where": "row 3"}]},
         "alternatives": {
             "counts": {"parse_rate": 0.9, "filled_from_retrieval": 2},
-            "audit": {"leak_share": 0.005, "paraphrase_share": 0.0, "pair_similarity": 0.3, "leaks": [text]},
+            "audit": {
+                "leak_share": 0.005, "paraphrase_share": 0.0, "pair_similarity": 0.3, "leaks": [text],
+                "own_instruction_copies": 0, "repeated_within_example": 1, "distinct_share": 0.5,
+                "most_frequent": text, "most_frequent_times": 24, "examples_with": {"3": 23, "10": 1},
+                "by_source": {
+                    "generated": {"alternatives": 24, "examples": 24, "mean_words": 6.25, "most_words": 9},
+                    "retrieved": {"alternatives": 48, "examples": 24, "mean_words": 6.0, "most_words": 9,
+                                  "median_similarity": 0.5, "highest_similarity": 0.75},
+                },
+            },
         },
         "likelihoods": {
             "pairs": 96, "pairs_resumed": 6, "pairs_truncated": 2, "target_tokens": 700, "tree_tokens": 5000,

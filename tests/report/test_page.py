@@ -27,6 +27,7 @@ from tss_lab.report.parts import (
     Table,
     Tile,
 )
+from tss_lab.report.sections.alternatives import sources_table
 from tss_lab.report.sections.evaluation import evaluation_table
 from tss_lab.report.sections.examples import ranked_cards
 from tss_lab.report.sections.provenance import costs_table
@@ -142,7 +143,7 @@ def test_its_facts_are_the_runs(page):
         "3 pairs computed twice, at most 4.0e-05 nats apart",
         "Prompt and output would merge a token 2.0 % of examples", "rows read 30", "examples to choose from 24",
         "Kept share ρ 0.333 of the examples", "Chooser top", "mixed, K = 3, by smollm2_135m",
-        "Alternatives an example has 3 (24 examples)", "Replies in the asked form 90 %",
+        "Alternatives an example has 10 (1 examples), 3 (23 examples)", "Replies in the asked form 90 %",
         "Rankings by two halves of the alternatives agree (Spearman) 0.92", "Weights at a clip bound 25.0 %",
         "Optimiser steps 30", "Training examples 8", "Target tokens seen 400", "2.000 ± 0.100", "−0.500 ± 0.050",
         "set_aside.jsonl lists each",
@@ -249,12 +250,22 @@ def test_two_examples_are_not_shown_at_both_ends(tmp_path):
     assert [card.place for card in last] == ["3rd"]
 
 
-def test_alternatives_of_held_out_examples_are_not_counted(tmp_path):
+def test_alternatives_are_what_the_audit_counted(run):
+    assert [[cell.text for cell in row] for row in sources_table(run).shown] == [
+        ["generated", "24", "24", "6.2", "9", "–", "–"], ["retrieved", "48", "24", "6.0", "9", "0.50", "0.75"],
+    ]  # fmt: skip
+    assert sources_table(run).caption == "Alternatives by source"
+
+
+def test_alternatives_for_the_sensitivity_alone_are_not_shown(tmp_path):
+    """A method that needs none has them for held-out examples only: no score was held against them."""
     examples, alternatives, _, _ = tables("plain")
-    run = written(tmp_path, examples=examples[:20], held_out_examples=examples[20:], alternatives=alternatives)
-    section = next(section for section in build_page(run).sections if section.anchor == "alternatives")
-    assert [row[:3] for row in section.parts[0].rows] == [["generated", 20, 20], ["retrieved", 40, 20]]
-    assert dict(section.parts[1].rows)["Alternatives an example has"] == "3 (20 examples)"
+    mine = [one for one in alternatives if one.example_id == examples[-1].example_id]
+    run = full_run(tmp_path / "runs", "plain", examples=examples[:-1], held_out_examples=examples[-1:],
+                   alternatives=mine, likelihoods=None, selection=None)  # fmt: skip
+    page = build_page(run)
+    assert "alternatives" not in [section.anchor for section in page.sections]
+    assert "Alternatives" not in dict(page.sections[0].parts[0].rows)
 
 
 @pytest.mark.parametrize(("steps", "ticks"), [([1, 2], [1, 2]), ([0, 1, 2, 3], [0, 1, 2, 3]), ([1, 400], None)])

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
 from tss_lab.report import parts
 from tss_lab.report.numbers import DASH, NOTHING_CHANGED
-from tss_lab.report.sections.alternatives import alternatives_to_choose_by, quality_facts
+from tss_lab.report.sections.alternatives import quality_facts, sources_table
 from tss_lab.report.sections.evaluation import evaluation_table
 from tss_lab.report.sections.held_out import held_out_table
 from tss_lab.runs import Run, names
@@ -43,11 +41,10 @@ def _until_selection(run: Run) -> list[tuple[str, str]]:
     chosen = {"method": config.method.name, **share, "seed": str(config.seed)}
     rows = [("model, dataset", f"{config.model.name}, {config.dataset.name}")]
     rows.append((", ".join(chosen), ", ".join(chosen.values())))
-    alternatives = alternatives_to_choose_by(run)
-    if alternatives:
-        sources = Counter(one.source for one in alternatives)
-        shown = ", ".join(f"{count:,} {source}" for source, count in sorted(sources.items()))
-        rows += [("alternatives", f"{len(alternatives):,} ({shown})"), *quality_facts(run)]
+    sources = sources_table(run)
+    if sources is not None:
+        shown = ", ".join(f"{count.text} {source.text}" for source, count, *_ in sources.shown)
+        rows += [("alternatives", f"{sum(row[1] for row in sources.rows):,} ({shown})"), *quality_facts(run)]
     if "pairs" in facts:
         stored = f", {facts['pairs_resumed']:,} from the store" if facts.get("pairs_resumed") else ""
         rows.append(("pairs scored", f"{facts['pairs']:,}{stored}"))

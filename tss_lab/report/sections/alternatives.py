@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -11,36 +11,44 @@ from tss_lab.report.charts import Drawing, Ink, figure, histogram
 from tss_lab.report.numbers import number, percent
 from tss_lab.report.parts import COUNT, Column, Facts, Section, Table, decimal, section
 from tss_lab.runs import Run
-from tss_lab.types import Alternative
 
 ORDER = 40
 
-_NOT_A_LETTER = re.compile(r"[\W_]+")
-
 
 def alternatives(run: Run) -> Section | None:
-    mine = alternatives_to_choose_by(run)
     title = "The true instruction against its hardest alternative"
     return section(
         "alternatives", "Alternative instructions", "The score is only as good as the instructions it is held against.",
         [
-            _sources(mine) if mine else None,
-            Facts([*_checks(run, mine), *quality_facts(run)]) if mine else None,
+            sources_table(run),
+            Facts.known([*_checks(run), *quality_facts(run)]),
             figure("alternatives_margin", title, lambda width: _margin(run)),
         ],
     )  # fmt: skip
 
 
-def alternatives_to_choose_by(run: Run) -> list[Alternative]:
-    """Those of the examples to choose from, without the held-out ones'."""
-    names = {example.example_id for example in run.examples}
-    return [one for one in run.alternatives if one.example_id in names]
+def sources_table(run: Run) -> Table | None:
+    """Where the alternatives come from, as the run's audit counts them."""
+    by_source = _said(run, "audit").get("by_source")
+    if not by_source:
+        return None
+    columns = [
+        Column("source"),
+        Column("alternatives", COUNT),
+        Column("examples", COUNT),
+        Column("mean words", decimal(1)),
+        Column("most words", COUNT),
+        Column("median similarity", decimal(2)),
+        Column("highest similarity", decimal(2)),
+    ]
+    rows = [[source, *(figures.get(column.key) for column in columns[1:])] for source, figures in by_source.items()]
+    also = ", with those of held-out examples" if run.held_out_examples else ""
+    return Table(f"Alternatives by source{also}", columns, rows, is_wide=True)
 
 
 def quality_facts(run: Run) -> list[tuple[str, str]]:
-    """What the generator did and how good its instructions are, as the run's audit has it."""
-    facts = run.facts("alternatives")
-    counts, audit = facts.get("counts", {}), facts.get("audit", {})
+    """What the generator did and how good its instructions are."""
+    counts, audit = _said(run, "counts"), _said(run, "audit")
     words = []
     if "parse_rate" in counts:
         words.append(("Replies in the asked form", percent(counts["parse_rate"])))
@@ -52,53 +60,36 @@ def quality_facts(run: Run) -> list[tuple[str, str]]:
         words.append(("Paraphrases of the true instruction", percent(audit["paraphrase_share"], 1)))
         words.append(("Mean similarity within an example", number(audit["pair_similarity"], 2)))
     halves = run.facts("ranking_stability").get("halves")
-    if halves is not None:
+    if audit and halves is not None:
         words.append(("Rankings by two halves of the alternatives agree (Spearman)", number(halves, 2)))
     return words
 
 
-def _sources(alternatives: list[Alternative]) -> Table:
-    """Where the alternatives come from."""
-    rows = []
-    for source in sorted({one.source for one in alternatives}):
-        mine = [one for one in alternatives if one.source == source]
-        words = np.array([len(one.instruction.split()) for one in mine])
-        similar = [one.similarity for one in mine if one.similarity is not None]
-        examples = len({one.example_id for one in mine})
-        middle, highest = (float(np.median(similar)), max(similar)) if similar else (None, None)
-        rows.append([source, len(mine), examples, float(words.mean()), int(words.max()), middle, highest])
-    columns = [
-        Column("source"),
-        Column("alternatives", COUNT),
-        Column("examples", COUNT),
-        Column("mean words", decimal(1)),
-        Column("most words", COUNT),
-        Column("median similarity", decimal(2)),
-        Column("highest similarity", decimal(2)),
-    ]
-    return Table("Alternatives by source", columns, rows, is_wide=True)
+def serve_the_choice(run: Run) -> bool:
+    """Whether examples to choose from have alternatives; those of held-out ones alone serve the sensitivity."""
+    examples = {example.example_id for example in run.examples}
+    return any(one.example_id in examples for one in run.alternatives)
 
 
-def _checks(run: Run, alternatives: list[Alternative]) -> list[tuple[str, str]]:
-    """What should be nearly nothing: copies of the true instruction, repeated and overlong ones."""
-    true = {example.example_id: _folded(example.instruction) for example in run.examples}
-    folded = [(one.example_id, _folded(one.instruction)) for one in alternatives]
-    copies = sum(text == true[example_id] for example_id, text in folded)
-    across = Counter(text for _, text in folded)
-    commonest, times = across.most_common(1)[0]
-    each = Counter(one.example_id for one in alternatives)
-    spread = Counter(each[example_id] for example_id in true)
+def _said(run: Run, what: str) -> Mapping[str, Any]:
+    """What the run says of its alternatives; nothing where no score was held against them."""
+    said: Mapping[str, Any] = run.facts("alternatives").get(what, {}) if serve_the_choice(run) else {}
+    return said
+
+
+def _checks(run: Run) -> list[tuple[str, str]]:
+    """What should be nearly nothing: copies of the true instruction, and repeated ones."""
+    audit = _said(run, "audit")
+    if "examples_with" not in audit:
+        return []
+    spread = sorted(((int(k), count) for k, count in audit["examples_with"].items()), reverse=True)
     return [
-        ("Alternatives an example has", ", ".join(f"{k} ({n:,} examples)" for k, n in sorted(spread.items())[::-1])),
-        ("Copies of the example's own instruction", f"{copies:,}"),
-        ("Repeated within an example", f"{len(folded) - len(set(folded)):,}"),
-        ("Distinct instructions among all alternatives", percent(len(across) / len(alternatives))),
-        ("The most frequent one", f"“{commonest}”, {times:,} times"),
+        ("Alternatives an example has", ", ".join(f"{k} ({count:,} examples)" for k, count in spread)),
+        ("Copies of the example's own instruction", number(audit["own_instruction_copies"])),
+        ("Repeated within an example", number(audit["repeated_within_example"])),
+        ("Distinct instructions among all alternatives", percent(audit["distinct_share"])),
+        ("The most frequent one", f"“{audit['most_frequent']}”, {audit['most_frequent_times']:,} times"),
     ]
-
-
-def _folded(text: str) -> str:
-    return _NOT_A_LETTER.sub(" ", text.casefold()).strip()
 
 
 def _margin(run: Run) -> Drawing | None:

@@ -9,6 +9,7 @@ from typing import Any
 from tss_lab.config import RunConfig
 from tss_lab.report.numbers import DASH, number, percent
 from tss_lab.report.parts import COUNT, Column, Facts, Heading, Part, Section, Table
+from tss_lab.report.sections.alternatives import serve_the_choice
 from tss_lab.runs import Run
 
 ORDER = 10
@@ -31,7 +32,7 @@ def _choices(run: Run) -> list[tuple[str, str]]:
         ("Dataset", _with_path(config.dataset.name, config.dataset.path)),
         ("Scored and tuned model", _with_path(config.model.name, config.model.path)),
     ]
-    if run.alternatives:
+    if serve_the_choice(run):
         rows.append(("Alternatives", _alternatives(config)))
     rows.append(("Method", config.method.name + _in_brackets(_method_settings(config))))
     if config.method.uses_rho:
