@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # models this small only lose by a second thread
@@ -106,6 +107,15 @@ MAKERS: dict[str, Callable[[], Tiny]] = {
     "gemma3": make_tiny_gemma3,
     "qwen3": make_tiny_qwen3,
 }
+
+
+@pytest.fixture(autouse=True)
+def fresh_log() -> Iterator[None]:
+    """A command that a test runs sets up the log for people; the next test has it as it was."""
+    yield
+    own = logging.getLogger("tss_lab")
+    own.handlers[:], own.propagate = [], True
+    own.setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")

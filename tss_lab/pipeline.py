@@ -305,8 +305,7 @@ def evaluate(
 
 def show(plan: StagePlan, folder: RunFolder, loggers: Sequence[Logger], dataset: Dataset) -> None:
     """Step 8: the run's page, made of what lies in its folder; then the loggers and the summary."""
-    from rich.console import Console
-
+    from tss_lab.console import output
     from tss_lab.report.page import write_page
     from tss_lab.report.terminal import print_run
     from tss_lab.tracking.loggers import log_run
@@ -317,12 +316,13 @@ def show(plan: StagePlan, folder: RunFolder, loggers: Sequence[Logger], dataset:
         with folder.step("report"):
             page = write_page(finished)
     log_run(loggers, finished, page)
-    console = Console(soft_wrap=True)
+    console = output()
     if plan.in_words() == "computed: dataset":
         console.print(dataset.check.summary(), markup=False, highlight=False)
     else:
         print_run(finished, console)
-    console.print(f"page: {page}" if page else f"results: {folder.path}", markup=False, highlight=False)
+    where = f"page: {page}" if page else f"results: {folder.path}"
+    console.print(where, markup=False, highlight=False, soft_wrap=True)
 
 
 def _card(config: RunConfig) -> dict[str, object]:

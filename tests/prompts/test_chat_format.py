@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from made_tokenizers import FAMILIES, byte_tokenizer
-from tss_lab.alternatives.generator import Request
-from tss_lab.alternatives.transformers_generator import TransformersGenerator
 
+from tss_lab.alternatives.generators.base import Request
+from tss_lab.alternatives.generators.transformers import TransformersGenerator
 from tss_lab.config import GeneratorConfig, ModelConfig
 from tss_lab.errors import ConfigError
 from tss_lab.models import LocalModel
@@ -53,7 +53,7 @@ def test_scoring_training_and_generation_meet_the_same_ids(
     family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And those are the ids of the rendered text, as transformers encodes it, the beginning token once."""
-    import tss_lab.alternatives.transformers_generator as room
+    import tss_lab.alternatives.generators.transformers as room
 
     tokenizer = FAMILIES[family]
     wanted = tokenizer.encode(ASKED[family] + BEGUN[family], add_special_tokens=False)

@@ -104,7 +104,7 @@ def test_what_can_not_be_written_as_text_is_set_aside() -> None:
         encoder.encode_example(["de"], "", "a<s>")
     examples = [Example("good", "de", "", "abc"), Example("bad", "de <s>", "", "abc")]
     rows, aside = encode_rows(examples, np.ones(2), encoder, 100)
-    assert ([row.example_id for row in rows], [row.where for row in aside]) == (["good"], ["bad"])
+    assert ([row.example_id for row in rows], [row.example_id for row in aside]) == (["good"], ["bad"])
 
 
 def test_marks_in_the_data_are_refused() -> None:

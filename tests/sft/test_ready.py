@@ -71,7 +71,7 @@ def test_the_kernel_must_be_installed_and_have_its_device(
 
 
 def test_a_folder_that_is_no_model_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"config.json doesn't describe a causal language model"):
+    with pytest.raises(ModelError, match=r"can't read .*config.json"):
         refuse(tmp_path, make_sft())
 
 

@@ -229,7 +229,7 @@ def _known(path: Path) -> dict[str, Any]:
 
 def _empty(path: Path, spared: Collection[str] = ()) -> None:
     """Removes what runs write, and nothing that somebody else put there."""
-    log.info("overwrite=true: the run that %s held is removed", path)
+    log.info("what %s held of another run is removed", path)
     for name in set(names.WRITTEN) - set(spared):
         if (path / name).is_dir():
             shutil.rmtree(path / name)

@@ -25,6 +25,9 @@ WRITTEN = (
 )  # fmt: skip
 """All that a run writes into its folder, for whoever empties one."""
 
+RESULTS_OF_A_RUN = (LIKELIHOODS, SCORES, TRAINING, CHECKPOINTS, MODEL, TUNED, REPORT)
+"""A folder without any of these has nothing to lose."""
+
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
     """The objects of a JSON Lines file; nothing where it isn't there."""

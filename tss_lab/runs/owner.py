@@ -23,10 +23,10 @@ def refuse_another_run(path: Path, config: RunConfig) -> str | None:
     """What sets the run in ``path`` apart from ``config``, in words; None where it is the same run or none.
 
     Settings that don't determine the results (stages, logger, paths, memory, devices) may differ. Raises
-    ArtifactError for another run unless ``config.overwrite``.
+    ArtifactError for another run unless ``config.overwrite``, or unless it stopped before it had any result.
     """
     difference = _difference(path, config)
-    if difference is None or config.overwrite:
+    if difference is None or config.overwrite or not any((path / name).exists() for name in names.RESULTS_OF_A_RUN):
         return difference
     raise ArtifactError(
         f"{path} holds another run: {difference}. Nothing was changed; give this one another name, such as "
@@ -38,8 +38,7 @@ def _difference(path: Path, config: RunConfig) -> str | None:
     if not (path / names.RECORD).exists() and not (path / names.CONFIG).exists():
         return None
     try:
-        record = json.loads((path / names.RECORD).read_text(encoding="utf-8"))
-        version = record["format_version"]
+        version = json.loads((path / names.RECORD).read_text(encoding="utf-8"))["format_version"]
         known = yaml.safe_load((path / names.CONFIG).read_text(encoding="utf-8"))
         if not isinstance(known, dict):
             raise TypeError("it holds no settings")
@@ -47,8 +46,6 @@ def _difference(path: Path, config: RunConfig) -> str | None:
         return f"its {names.CONFIG} or {names.RECORD} can't be read ({str(error).splitlines()[0]})"
     if version != names.FORMAT_VERSION:
         return f"it was written in format {version}, and this version of tss_lab writes {names.FORMAT_VERSION}"
-    if not record.get("made_of"):
-        return None  # it stopped before it had read its data: nothing is in it
     try:
         theirs = RunConfig.model_validate(known).identity()
     except ValueError as error:
