@@ -116,6 +116,9 @@ def fresh_log() -> Iterator[None]:
     own = logging.getLogger("tss_lab")
     own.handlers[:], own.propagate = [], True
     own.setLevel(logging.NOTSET)
+    for name in logging.root.manager.loggerDict:  # a library's dictConfig disables what is there
+        if name.startswith("tss_lab"):
+            logging.getLogger(name).disabled = False
 
 
 @pytest.fixture(scope="session")
