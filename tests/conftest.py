@@ -112,7 +112,9 @@ MAKERS: dict[str, Callable[[], Tiny]] = {
 @pytest.fixture(autouse=True)
 def fresh_log() -> Iterator[None]:
     """A command that a test runs sets up the log for people; the next test has it as it was."""
+    level = logging.root.level
     yield
+    logging.root.setLevel(level)
     own = logging.getLogger("tss_lab")
     own.handlers[:], own.propagate = [], True
     own.setLevel(logging.NOTSET)
