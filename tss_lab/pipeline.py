@@ -7,6 +7,7 @@ happen in the step that needs them.
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -51,7 +52,25 @@ Alternatives = Mapping[str, Sequence[Alternative]]
 
 
 def run(config: RunConfig) -> Path:
-    """Runs the stages of a config and returns the run's folder."""
+    """Runs the stages of a config and returns the run's folder; whatever happens, the job lets go of what it held."""
+    try:
+        return _run(config)
+    finally:
+        let_go()
+
+
+def let_go() -> None:
+    """Gives back memory and compiled attention: the jobs of a sweep share one process."""
+    if "torch" not in sys.modules:
+        return  # this job never needed it
+    from tss_lab.engine.flex import forget_compiled
+    from tss_lab.models import free_memory
+
+    forget_compiled()
+    free_memory()
+
+
+def _run(config: RunConfig) -> Path:
     from tss_lab.tracking.loggers import open_loggers
 
     began, store = time.perf_counter(), Store(config.paths.store)
@@ -69,9 +88,9 @@ def run(config: RunConfig) -> Path:
         alternatives = find_alternatives(plan, config, dataset, store, folder)
         evidence = take_likelihoods(plan, config, method, dataset, alternatives, model, store, folder)
         scores_N = score(config, method, evidence, folder) if plan.scores else None
-        chosen = (
-            choose(plan, config, method, chooser, evidence, scores_N, dataset, folder) if scores_N is not None else None
-        )
+        chosen = None
+        if scores_N is not None and plan.selection:
+            chosen = choose(plan, config, method, chooser, evidence, scores_N, dataset, folder)
         tuned = tune(plan, config, chosen, dataset, model, folder, loggers) if chosen and model and plan.sft else None
         if model and plan.evaluation:
             evaluate(config, plan, dataset, alternatives, model, tuned, store, folder)

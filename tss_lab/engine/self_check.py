@@ -17,7 +17,7 @@ from tss_lab.types import FloatArray, TokenPair
 
 TOLERANCE = {"float32": 1e-4, "float16": 0.02, "bfloat16": 0.25}
 """Nats a target token, on average over a target. Measured between two attention kernels on SmolLM2-135M and
-Gemma-3-270M: 2e-7 in float32, up to 0.003 in float16, 0.02 and 0.15 in bfloat16 (Gemma's activations are large).
+Gemma-3-270M: 3e-6 in float32, up to 0.003 in float16, 0.02 and 0.15 in bfloat16 (Gemma's activations are large).
 Attention that is wrong by 5 % moves SmolLM2's tokens by 0.06 to 0.1."""
 _SHORT_TARGET = 8
 """A shorter target may differ by as much as eight tokens: rounding moves single ones by several times the mean."""

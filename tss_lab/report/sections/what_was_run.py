@@ -106,6 +106,8 @@ def _likelihoods(run: Run) -> Facts | None:
     pairs, cut, flops = (facts.get(name) for name in ("pairs", "pairs_truncated", "flops"))
     merged, apart = facts.get("merge_rate"), facts.get("self_check_max_difference")
     checked = run.config.scoring.self_check_pairs
+    of_token, allowed = (facts.get(f"self_check_{name}_per_token") for name in ("max_difference", "tolerance"))
+    limit = f" ({of_token:.1e} a token, {allowed:g} allowed)" if of_token is not None and allowed is not None else ""
     return Facts.known([
         ("Pairs of prompt and output", number(pairs)),
         ("of these from the store", number(facts.get("pairs_resumed"))),
@@ -117,5 +119,5 @@ def _likelihoods(run: Run) -> Facts | None:
         ("Engine", str(facts.get("engine") or DASH)),
         ("Rank correlation with float32, on a sample", number(facts.get("float32_rank_correlation"), 3)),
         ("Self-check",
-         f"{checked} pairs computed twice, at most {apart:.1e} nats apart" if apart is not None else DASH),
+         f"{checked} pairs computed twice, at most {apart:.1e} nats apart{limit}" if apart is not None else DASH),
     ])  # fmt: skip

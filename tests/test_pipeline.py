@@ -1,0 +1,41 @@
+"""The pipeline by itself: what a job leaves undone, and what it lets go of."""
+
+import pytest
+
+from tests.test_end_to_end import corpus
+from tss_lab import pipeline
+from tss_lab.cli.compose import config_of
+from tss_lab.errors import DataError
+from tss_lab.runs import read_run
+
+
+def settings(place, *more):
+    corpus(place)
+    return config_of([
+        "dataset=jsonl", f"dataset.path={place}/rows.jsonl", f"paths.store={place}/store", f"paths.runs={place}/runs",
+        "method=random", "run_name=a", *more,
+    ])  # fmt: skip
+
+
+def test_scores_alone_choose_nothing(tmp_path):
+    run = read_run(pipeline.run(settings(tmp_path, "stages=[scores]")))
+    assert "scores/mean" in run.metrics
+    assert run.selection is None
+    assert not (run.folder / "selected.jsonl").exists()
+    pipeline.run(settings(tmp_path, "stages=[selection]"))
+    assert read_run(run.folder).selection.num_kept == round(0.15 * 24)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_job_lets_go_of_what_it_held(tmp_path, monkeypatch, fails):
+    let_go = []
+    monkeypatch.setattr("tss_lab.models.free_memory", lambda: let_go.append("memory"))
+    monkeypatch.setattr("tss_lab.engine.flex.forget_compiled", lambda: let_go.append("compiled"))
+    config = settings(tmp_path, "stages=[selection]")
+    if fails:
+        (tmp_path / "rows.jsonl").write_text("", encoding="utf-8")
+        with pytest.raises(DataError):
+            pipeline.run(config)
+    else:
+        pipeline.run(config)
+    assert sorted(let_go) == ["compiled", "memory"]
