@@ -39,3 +39,11 @@ def test_a_job_lets_go_of_what_it_held(tmp_path, monkeypatch, fails):
     else:
         pipeline.run(config)
     assert sorted(let_go) == ["compiled", "memory"]
+
+
+def test_data_that_are_not_there_leave_no_folder(tmp_path):
+    config = settings(tmp_path)
+    (tmp_path / "rows.jsonl").unlink()
+    with pytest.raises(DataError, match="is not there; check the path"):
+        pipeline.run(config)
+    assert not (tmp_path / "runs").exists()

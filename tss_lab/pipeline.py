@@ -32,6 +32,7 @@ from tss_lab.methods import (
 from tss_lab.runs import RunFolder, names, open_folder, read_run
 from tss_lab.runs.evaluations import copy_evaluation, flat_metrics
 from tss_lab.runs.likelihoods import COLUMNS, to_likelihoods
+from tss_lab.runs.owner import refuse_another_run
 from tss_lab.runs.rows import scored_lines, selected_lines
 from tss_lab.runs.tables import from_alternatives, from_examples, from_selection
 from tss_lab.stages import StagePlan, plan_run, refuse_early, refuse_model_early
@@ -75,9 +76,10 @@ def _run(config: RunConfig) -> Path:
 
     began, store = time.perf_counter(), Store(config.paths.store)
     method, chooser = build_method(config.method), build_chooser(config.choose)
-    is_trained = (config.paths.runs / config.run_name / names.TRAINING).exists()
-    plan = plan_run(config, method.needs.kinds, is_trained=is_trained)
-    refuse_early(config, plan)
+    path = config.paths.runs / config.run_name
+    is_mine = refuse_another_run(path, config) is None  # another run's folder is emptied, where it may be
+    plan = plan_run(config, method.needs.kinds, is_trained=is_mine and (path / names.TRAINING).exists())
+    refuse_early(config, plan, is_evaluated=is_mine and (path / names.TUNED / names.RESULTS).exists())
     with open_folder(config) as folder, open_loggers(config, folder.path, wanted=plan.sft.may_compute) as loggers:
         log.info("%s: %s; results go to %s", config.run_name, plan.in_words(), folder.path)
         dataset = read_dataset(config, folder)

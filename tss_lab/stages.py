@@ -92,23 +92,29 @@ def plan_run(config: RunConfig, kinds: frozenset[PromptKind], *, is_trained: boo
     )  # fmt: skip
 
 
-def refuse_early(config: RunConfig, plan: StagePlan) -> None:
-    """What a later step would refuse after hours, refused at the start.
+def refuse_early(config: RunConfig, plan: StagePlan, *, is_evaluated: bool) -> None:
+    """What a later step would refuse after hours, refused at the start, before the run has a folder.
+
+    Args:
+        is_evaluated: whether the run's folder has the tuned model's results; their items aren't needed again.
 
     Raises a TssError for what can't work on this machine, as far as that is known without the model.
     """
+    from tss_lab.data.files import local_path
     from tss_lab.evaluation.check import check_benchmarks
     from tss_lab.models.devices import check_devices
     from tss_lab.prompts import get_template
 
     get_template(config.scoring.template)
+    if config.dataset.path is not None:
+        local_path(config.dataset)
     if plan.likelihoods.may_compute:
         check_devices(config.trainer)
     if not plan.evaluation:
         return
     if config.eval.name == "none" and not config.dataset.held_out:
         log.warning("nothing will be evaluated: set eval=paper or eval=mini, or dataset.held_out=500")
-    items = check_benchmarks(config.eval)
+    items = {} if is_evaluated else check_benchmarks(config.eval)
     if items:
         log.info("to be evaluated: %s", ", ".join(f"{name} {count:,} items" for name, count in items.items()))
 

@@ -99,11 +99,13 @@ def run(folder: Path, config: GeneratorConfig, **changes: Any) -> Any:
 def test_what_is_sent(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_KEY", "sk-secret")
 
-    def slowly(*_: Any) -> Answer:
-        time.sleep(0.1)
+    three_at_a_time = threading.Barrier(3)
+
+    def together(*_: Any) -> Answer:
+        three_at_a_time.wait(timeout=60)
         return completion(LINES)
 
-    server.answer = slowly
+    server.answer = together
     made = run(tmp_path, endpoint(server, api_key_env="MY_KEY", temperature=0.3, extra_body={"top_k": 5}))
     assert made.counts["generated"] == 24
     assert len(server.seen) == 6
@@ -144,13 +146,21 @@ def test_a_passing_fault_is_tried_again(server: Server, tmp_path: Path, fault: A
 
 
 def test_one_that_stalls_is_tried_again(server: Server, tmp_path: Path) -> None:
-    def stalls(number: int, _: dict[str, Any]) -> Answer:
-        time.sleep(1.0 if number == 0 else 0)
+    first: list[Any] = []
+    tried_again = threading.Event()
+
+    def stalls(number: int, request: dict[str, Any]) -> Answer:
+        if number == 0:
+            first.append(request["messages"])
+            tried_again.wait(timeout=60)
+        elif request["messages"] in first:
+            tried_again.set()
         return completion(LINES)
 
     server.answer = stalls
-    made = run(tmp_path, endpoint(server, timeout_seconds=0.5))
-    assert (made.counts["generated"], len(server.seen)) == (24, 7)
+    made = run(tmp_path, endpoint(server, timeout_seconds=1.0))
+    assert made.counts["generated"] == 24
+    assert tried_again.is_set()
 
 
 @pytest.mark.parametrize(

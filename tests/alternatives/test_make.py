@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +129,7 @@ def test_interrupted_anywhere_it_ends_with_the_same_table(
 
 
 _KILLED = """
-import sys, time
+import os, signal, sys
 from pathlib import Path
 import tss_lab.alternatives.generate as generate
 from tests.alternatives.conftest import BagOfWords, FakeGenerator, alternatives_config, example, generator_config
@@ -138,13 +137,13 @@ import tss_lab.alternatives.make as make
 from tss_lab.store import Store
 make.Embedder = BagOfWords
 generate._SECONDS_BETWEEN_SHARDS = 0.0
-reply = FakeGenerator.reply
-def slow(self, request):
-    time.sleep(0.02)
+reply, folder = FakeGenerator.reply, Path(sys.argv[1])
+def until_eight_shards(self, request):
+    if len(list(folder.glob("replies/*/part-*"))) >= 8:
+        os.kill(os.getpid(), signal.SIGKILL)
     return reply(self, request)
-FakeGenerator.reply = slow
+FakeGenerator.reply = until_eight_shards
 examples = [example(number) for number in range(12)]
-folder = Path(sys.argv[1])
 make.make_alternatives(examples, examples, alternatives_config(), generator_config(), Store(folder), folder)
 """
 
@@ -152,13 +151,10 @@ make.make_alternatives(examples, examples, alternatives_config(), generator_conf
 def test_killed_with_kill_9_it_goes_on(tmp_path: Path) -> None:
     whole = made(tmp_path / "whole")
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen([sys.executable, "-c", _KILLED, str(tmp_path / "cut")], env=environment, cwd=ROOT)
-    deadline = time.monotonic() + 60
-    while len(list(tmp_path.glob("cut/replies/*/part-*"))) < 8 and time.monotonic() < deadline:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    killed = subprocess.run([sys.executable, "-c", _KILLED, str(tmp_path / "cut")], env=environment, cwd=ROOT)
+    assert killed.returncode == -signal.SIGKILL
     stored = len(list(tmp_path.glob("cut/replies/*/part-*")))
+    assert stored >= 8
     FakeGenerator.asked = 0
     resumed = made(tmp_path / "cut")
     assert texts(resumed) == texts(whole)

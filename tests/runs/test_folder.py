@@ -108,6 +108,7 @@ def test_data_that_changed_under_the_same_settings_is_refused(tmp_path):
     with open_folder(config) as folder, folder.step("dataset") as step:
         folder.claim("data", "one")
         step.write(names.SELECTED, "kept\n")
+        step.write(names.SCORES, "kept\n")
     with pytest.raises(ArtifactError, match="data was another"), open_folder(config) as folder:
         folder.claim("data", "two")
     assert (folder.path / names.SELECTED).read_text() == "kept\n"
@@ -116,6 +117,31 @@ def test_data_that_changed_under_the_same_settings_is_refused(tmp_path):
         folder.claim("data", "two")
     assert not (folder.path / names.SELECTED).exists()
     assert (folder.path / names.EXAMPLES).read_text() == "new\n"
+
+
+def test_data_may_change_as_long_as_there_is_no_result(tmp_path):
+    """The data check says what is wrong, the file is mended, and the same command goes on."""
+    config = run_config(tmp_path / "runs", "mine")
+    for content in ("one", "two"):
+        with open_folder(config) as folder, folder.step("dataset") as step:
+            folder.claim("data", content)
+            step.write(names.EXAMPLES, content)
+    assert (folder.path / names.EXAMPLES).read_text() == "two"
+
+
+def test_a_folder_of_somebodys_own_is_left_alone(tmp_path):
+    own = tmp_path / "runs" / "mine"
+    own.mkdir(parents=True)
+    (own / names.CONFIG).write_text("theirs: 1\n")
+    with pytest.raises(ArtifactError, match="overwrite=true"):
+        write_folder(run_config(tmp_path / "runs", "mine"))
+    assert [path.name for path in own.iterdir()] == [names.CONFIG]
+
+
+def test_a_run_that_stopped_without_a_result_gives_its_name_away(tmp_path):
+    with open_folder(run_config(tmp_path / "runs", "mine", "rho=0.2")) as folder:
+        folder.claim("data", "one")
+    assert read_run(write_folder(run_config(tmp_path / "runs", "mine", "rho=0.5"))).config.rho == 0.5
 
 
 def test_two_processes_cannot_work_on_one_run(tmp_path):

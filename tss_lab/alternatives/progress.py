@@ -108,7 +108,9 @@ def shown(total: int, clock: Clock = time.monotonic, console: Console | None = N
         TextColumn("replies"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
         TextColumn("{task.fields[pace]}"),
     )  # fmt: skip
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    with Progress(
+        *columns, console=console, transient=True, disable=not (console.is_terminal and log.isEnabledFor(logging.INFO))
+    ) as bar:
         task = bar.add_task("", total=total, pace=pace.in_words())
 
         def came(count: int) -> None:

@@ -22,7 +22,7 @@ from tss_lab.config import RunConfig
 from tss_lab.errors import ArtifactError
 from tss_lab.provenance import commit, global_rank, hardware, peak_memory_gib, versions
 from tss_lab.runs import names
-from tss_lab.runs.owner import refuse_another_run
+from tss_lab.runs.owner import has_results, refuse_another_run
 from tss_lab.store import parquet_bytes, write_atomic, write_json
 from tss_lab.types import SetAside
 
@@ -58,11 +58,11 @@ class RunFolder:
         """Says what the run is made of (its data, its model); called before anything of a step is written.
 
         Raises ArtifactError where the folder's earlier steps were made of something else (a data file that
-        changed under the same name, say), unless ``overwrite``: then they are removed.
+        changed under the same name, say), unless ``overwrite`` or unless they have no result: then they are removed.
         """
         claimed = self.record.setdefault("made_of", {})
         if self.is_writer and claimed.get(what, identity) != identity:
-            if not self.config.overwrite:
+            if has_results(self.path) and not self.config.overwrite:
                 raise ArtifactError(
                     f"{self.path} holds a run whose {what} was another: it changed since, under the same settings. "
                     "Give another run_name, or overwrite=true to begin this one anew"

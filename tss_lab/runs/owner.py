@@ -26,12 +26,25 @@ def refuse_another_run(path: Path, config: RunConfig) -> str | None:
     ArtifactError for another run unless ``config.overwrite``, or unless it stopped before it had any result.
     """
     difference = _difference(path, config)
-    if difference is None or config.overwrite or not any((path / name).exists() for name in names.RESULTS_OF_A_RUN):
+    if difference is None or config.overwrite or (_is_a_run(path) and not has_results(path)):
         return difference
     raise ArtifactError(
         f"{path} holds another run: {difference}. Nothing was changed; give this one another name, such as "
         f"run_name={_free_name(path)}, or overwrite=true to give that one up"
     )
+
+
+def has_results(path: Path) -> bool:
+    """Whether a run's folder has anything to lose."""
+    return any((path / name).exists() for name in names.RESULTS_OF_A_RUN)
+
+
+def _is_a_run(path: Path) -> bool:
+    """Told by its record; a folder of somebody's own with a config.yaml in it is none."""
+    try:
+        return isinstance(json.loads((path / names.RECORD).read_text(encoding="utf-8"))["run_name"], str)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def _difference(path: Path, config: RunConfig) -> str | None:

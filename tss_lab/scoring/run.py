@@ -180,7 +180,7 @@ def _computed(
     logging.getLogger("pytorch_lightning.accelerators.cuda").setLevel(logging.WARNING)
     module = ScoringModule(local_model.folder, scoring, list(turn.pairs), turn)
     writer = LikelihoodWriter(turn.artifact, scoring.pairs_per_shard)
-    shown = sys.stderr.isatty()
+    shown = sys.stderr.isatty() and log.isEnabledFor(logging.INFO)  # who wants no lines wants no bar
     runner = pytorch_lightning.Trainer(
         accelerator=accelerator(trainer),
         devices=trainer.devices,
