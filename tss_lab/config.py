@@ -229,7 +229,9 @@ class AlternativesConfig(Section):
 
 
 class ScoringConfig(Section):
-    not_identity = frozenset({"engine", "tokens_per_pack", "logits_memory_mb", "self_check_pairs", "pairs_per_shard"})
+    not_identity = frozenset(
+        {"engine", "tokens_per_pack", "logits_memory_mb", "self_check_pairs", "pairs_per_shard", "per_token"}
+    )
     template: str = "alpaca"
     max_length: Count | None = 2048
     """Tokens of prompt and target together; the model's own limit where that is smaller."""
@@ -243,6 +245,8 @@ class ScoringConfig(Section):
     self_check_pairs: Annotated[int, Field(ge=0)] = 3
     """So many pairs of each run are computed a second time by the plain path and compared."""
     pairs_per_shard: Count = 2048
+    per_token: bool = False
+    """Whether the log-likelihood of each target token is kept too; a method that needs them has them anyway."""
 
 
 class WeightingConfig(Section):

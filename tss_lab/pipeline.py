@@ -31,7 +31,7 @@ from tss_lab.methods import (
 )
 from tss_lab.runs import RunFolder, names, open_folder, read_run
 from tss_lab.runs.evaluations import copy_evaluation, flat_metrics
-from tss_lab.runs.likelihoods import COLUMNS, to_likelihoods
+from tss_lab.runs.likelihoods import to_likelihoods
 from tss_lab.runs.owner import refuse_another_run
 from tss_lab.runs.rows import scored_lines, selected_lines
 from tss_lab.runs.tables import from_alternatives, from_examples, from_selection
@@ -180,9 +180,9 @@ def take_likelihoods(
         pairs = plan_pairs(dataset.examples, alternatives, needs.kinds, model.encoder, needs.direct_context)
         done = compute_likelihoods(
             pairs, model.local, model.encoder, config.scoring, config.trainer, store,
-            may_compute=plan.likelihoods.may_compute,
+            may_compute=plan.likelihoods.may_compute, per_token=needs.per_token or config.scoring.per_token,
         )  # fmt: skip
-        step.write(names.LIKELIHOODS, done.frame.select(list(COLUMNS)))
+        step.write(names.LIKELIHOODS, done.frame.drop("pair_id"))
         facts = {**pairs.as_dict(), **done.as_dict()}
         step.record(likelihoods=facts)
         step.measure("likelihoods", facts)

@@ -102,6 +102,20 @@ class TokenPair:
 
 
 @dataclass(frozen=True)
+class TokenLikelihoods:
+    """Log-likelihoods of single target tokens, in nats: R tokens of all N examples on end, those of one together.
+
+    ``first_N`` is where each example's begin. ``alternative_RK`` is padded with −inf as in ``Likelihoods``;
+    ``unconditional_R`` and ``true_R`` are NaN where the plan didn't ask for them.
+    """
+
+    first_N: IntArray
+    true_R: FloatArray
+    alternative_RK: FloatArray
+    unconditional_R: FloatArray
+
+
+@dataclass(frozen=True)
 class Likelihoods:
     """The likelihoods of N examples as dense arrays, the input of every scoring method.
 
@@ -116,6 +130,8 @@ class Likelihoods:
     num_alternatives_N: IntArray
     unconditional_loglik_N: FloatArray
     num_target_tokens_N: IntArray
+    tokens: TokenLikelihoods | None = None
+    """None where values of single tokens weren't asked for."""
 
     def __len__(self) -> int:
         return len(self.example_id_N)

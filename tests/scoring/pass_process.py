@@ -65,7 +65,9 @@ def _half(path: Path, content: bytes) -> None:
 
 
 DEATHS: dict[str, Callable[[int], None]] = {
-    "forward": lambda call: die_at(Scorer, "score", call),  # before that pack is computed
+    "forward": lambda call: die_at(
+        Scorer, "token_logprobs", call + 1
+    ),  # before that pack; the self-check's is the first
     "shard": lambda call: die_at(Artifact, "append", call),  # computed, and not yet written
     "half": lambda call: die_at(artifact, "write_atomic", call, _half),  # in the middle of writing, under the lock
     "manifest": lambda call: die_at(Artifact, "write_manifest", call),  # when all is stored

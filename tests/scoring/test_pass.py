@@ -18,6 +18,7 @@ from tss_lab.errors import ArtifactError, ModelError
 from tss_lab.models import load_model
 from tss_lab.runs.likelihoods import COLUMNS, to_likelihoods
 from tss_lab.scoring import plan_pairs, run
+from tss_lab.scoring.module import ScoringModule
 from tss_lab.types import PromptKind
 
 
@@ -79,11 +80,9 @@ def test_only_what_is_missing_is_computed(bench, monkeypatch):
 def test_a_sweep_over_all_methods_costs_one_pass(bench, monkeypatch):
     """Every pair is in exactly one forward pass, whatever methods follow on the same store."""
     b = bench()
-    scored: list[str] = []
-    original = Scorer.score
-    monkeypatch.setattr(
-        Scorer, "score", lambda self, pairs: scored.extend(p.pair_id for p in pairs) or original(self, pairs)
-    )
+    scored: list[int] = []
+    original = ScoringModule.predict_step
+    monkeypatch.setattr(ScoringModule, "predict_step", lambda self, pack: scored.extend(pack) or original(self, pack))
     done = b.run(b.plan())
     assert len(scored) == done.num_computed
     assert done.num_forwards == len(pack_indices(_distinct(b.plan().pairs), 200)) + 1

@@ -128,7 +128,7 @@ def test_scored_weights_are_gone_when_the_pass_fails(bench, loaded, monkeypatch)
         raise ValueError("broken")
 
     b = bench()
-    monkeypatch.setattr("tss_lab.engine.score.Scorer.score", broken)
+    monkeypatch.setattr("tss_lab.engine.score.Scorer.token_logprobs", broken)
     with pytest.raises(ValueError, match="broken"):
         b.run(b.plan(2))
     assert [reference() for reference in loaded] == [None]

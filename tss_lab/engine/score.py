@@ -83,7 +83,7 @@ class Scorer:
         kind = str(self.model.dtype).removeprefix("torch.")
         try:
             found = self_check(
-                pairs, self._check_pairs, kind, lambda chosen: self._token_logprobs(chosen)[0], self._plain_logprobs
+                pairs, self._check_pairs, kind, lambda chosen: self.token_logprobs(chosen)[0], self._plain_logprobs
             )
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
@@ -105,14 +105,12 @@ class Scorer:
 
         Raises TooLargeError when a single pair doesn't fit into memory.
         """
-        logprobs, greedy_P = self._token_logprobs(pairs)
-        pair_R = np.repeat(np.arange(len(pairs)), [len(logprob_R) for logprob_R in logprobs])
-        loglik_P: FloatArray = np.bincount(pair_R, weights=np.concatenate(logprobs)).astype(np.float64)
-        return loglik_P, greedy_P
+        logprobs, greedy_P = self.token_logprobs(pairs)
+        return summed(logprobs), greedy_P
 
     @torch.inference_mode()
-    def _token_logprobs(self, pairs: Sequence[TokenPair]) -> tuple[list[FloatArray], BoolArray]:
-        """Log-probability of each target token, an array a pair, and greedy hits (P,)."""
+    def token_logprobs(self, pairs: Sequence[TokenPair]) -> tuple[list[FloatArray], BoolArray]:
+        """Log-probability of each target token in nats, an array a pair, and greedy hits (P,). Raises as ``score``."""
         if self.engine == "plain":
             self.num_forwards += len(pairs)
             found = [plain_logprobs(self.model, pair) for pair in pairs]
@@ -126,7 +124,7 @@ class Scorer:
                 if not (self._may_fall_back and tree_failed(error)):
                     raise
                 self.use_plain(f"{type(error).__name__}: {str(error).splitlines()[0]}")
-                return self._token_logprobs(pairs)
+                return self.token_logprobs(pairs)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         if len(pairs) == 1:
@@ -144,7 +142,7 @@ class Scorer:
         logprobs: list[FloatArray] = [np.empty(0)] * len(pairs)
         greedy_P = np.zeros(len(pairs), dtype=bool)
         for indices in packs:
-            found, greedy_P[indices] = self._token_logprobs([pairs[index] for index in indices])
+            found, greedy_P[indices] = self.token_logprobs([pairs[index] for index in indices])
             for index, value_R in zip(indices, found, strict=True):
                 logprobs[index] = value_R
         return logprobs, greedy_P
@@ -170,6 +168,13 @@ class Scorer:
     @torch.inference_mode()
     def _plain_logprobs(self, pairs: Sequence[TokenPair]) -> list[FloatArray]:
         return [plain_logprobs(self.model, pair)[0].cpu().numpy() for pair in pairs]
+
+
+def summed(logprobs: Sequence[FloatArray]) -> FloatArray:
+    """Log-likelihoods in nats (P,) from those of the tokens, an array a pair."""
+    pair_R = np.repeat(np.arange(len(logprobs)), [len(logprob_R) for logprob_R in logprobs])
+    loglik_P: FloatArray = np.bincount(pair_R, weights=np.concatenate(logprobs)).astype(np.float64)
+    return loglik_P
 
 
 def score_pairs(

@@ -27,6 +27,8 @@ class Needs:
     """Prompts under which each output's log-likelihood is taken; none: no forward pass."""
     direct_context: Literal["bos", "response_header"] = "bos"
     """What stands before Y in ℓ(Y): nothing but the beginning token, or the template's response header."""
+    per_token: bool = False
+    """Whether values of single target tokens are looked at (``Likelihoods.tokens``)."""
 
 
 def _not_provided(what: str) -> Callable[[], Any]:

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from tss_lab.errors import ArtifactError
-from tss_lab.types import FloatArray, Likelihoods, PromptKind, TokenPair
+from tss_lab.types import FloatArray, IntArray, Likelihoods, PromptKind, TokenLikelihoods, TokenPair
 
 COLUMNS = {
     "example_id": pl.String,
@@ -20,13 +20,21 @@ COLUMNS = {
     "n_prompt_tokens": pl.Int32,
     "truncated": pl.Boolean,
 }
-"""The public columns of a run's table, in order."""
+"""The public columns of a run's table, in order; ``token_loglik`` follows where it was asked for."""
+TOKENS = pl.List(pl.Float32)
+"""The type of ``token_loglik``: a value a target token, in nats."""
 
 
 def stored_rows(pairs: Sequence[TokenPair], loglik_P: Sequence[float] | FloatArray) -> pl.DataFrame:
     """Rows of the store: ``pair_id`` and the public columns, labelled as the pair was first asked for."""
     labels = labelled(pairs)
     return labels.with_columns(pl.Series("loglik", loglik_P, dtype=pl.Float64)).select("pair_id", *COLUMNS)
+
+
+def stored_tokens(pairs: Sequence[TokenPair], logprobs: Sequence[FloatArray]) -> pl.DataFrame:
+    """Rows of the store's tokens: ``pair_id`` and ``token_loglik``."""
+    columns = {"pair_id": [pair.pair_id for pair in pairs], "token_loglik": [row.tolist() for row in logprobs]}
+    return pl.DataFrame(columns, schema={"pair_id": pl.String, "token_loglik": TOKENS})
 
 
 def labelled(pairs: Sequence[TokenPair]) -> pl.DataFrame:
@@ -51,7 +59,7 @@ def to_likelihoods(frame: pl.DataFrame) -> Likelihoods:
 
     Raises ArtifactError when an example has a row twice, or targets of different lengths.
     """
-    frame = frame.select(list(COLUMNS))
+    frame = frame.select(*COLUMNS, *(name for name in ("token_loglik",) if name in frame.columns))
     examples = frame.select(pl.col("example_id").unique(maintain_order=True)).with_row_index("row")
     rows = frame.join(examples, on="example_id", how="left")
     keys = rows.select("row", "prompt_kind", "alternative_index")
@@ -87,7 +95,41 @@ def _dense(example_ids: pl.Series, rows: pl.DataFrame) -> Likelihoods:
         num_alternatives_N=count_N,
         unconditional_loglik_N=unconditional_N,
         num_target_tokens_N=tokens_N,
+        tokens=_by_token(rows, chosen, tokens_N, count_N) if "token_loglik" in rows.columns else None,
     )
+
+
+def _by_token(
+    rows: pl.DataFrame, alternatives: pl.DataFrame, tokens_N: IntArray, count_N: IntArray
+) -> TokenLikelihoods:
+    """The lists of the table as flat arrays. Raises ArtifactError where a list isn't as long as its target."""
+    odd = rows.filter(pl.col("token_loglik").list.len().fill_null(0) != pl.col("n_target_tokens"))
+    if len(odd):
+        raise ArtifactError(
+            f"token_loglik of example {odd['example_id'][0]} doesn't have a value for each target token; run again"
+        )
+    first_N = np.cumsum(tokens_N) - tokens_N
+    total = int(tokens_N.sum())
+
+    def flat(kind: PromptKind) -> FloatArray:
+        value_R = np.full(total, np.nan)
+        mine = rows.filter(pl.col("prompt_kind") == kind.value).sort("row")
+        row = mine["row"].to_numpy()
+        value_R[_positions(first_N[row], tokens_N[row])] = mine["token_loglik"].explode().to_numpy()
+        return value_R
+
+    alternative_RK = np.full((total, int(count_N.max(initial=0))), -np.inf)
+    row = alternatives["row"].to_numpy()
+    column = np.arange(len(row)) - (np.cumsum(count_N) - count_N)[row]
+    values = alternatives["token_loglik"].explode().to_numpy()
+    alternative_RK[_positions(first_N[row], tokens_N[row]), np.repeat(column, tokens_N[row])] = values
+    return TokenLikelihoods(first_N, flat(PromptKind.TRUE), alternative_RK, flat(PromptKind.UNCONDITIONAL))
+
+
+def _positions(first_N: IntArray, count_N: IntArray) -> IntArray:
+    """``first`` to ``first + count − 1`` of each, on end."""
+    inside = np.arange(int(count_N.sum())) - np.repeat(np.cumsum(count_N) - count_N, count_N)
+    return np.asarray(np.repeat(first_N, count_N) + inside, dtype=np.int64)
 
 
 def iter_likelihoods(paths: Sequence[Path], rows: int = 1_000_000) -> Iterator[Likelihoods]:

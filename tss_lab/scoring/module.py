@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Scored = tuple[list[int], FloatArray]
-"""Indices into the module's pairs, and their log-likelihoods."""
+Scored = tuple[list[int], list[FloatArray]]
+"""Indices into the module's pairs, and the log-likelihood of each target token, an array a pair."""
 
 
 class ScoringModule(pl.LightningModule):
@@ -75,12 +75,12 @@ class ScoringModule(pl.LightningModule):
         return DataLoader(mine, batch_size=None, collate_fn=_as_is)  # type: ignore[arg-type]
 
     def predict_step(self, batch: list[int]) -> Scored:
-        """One pack: indices into ``pairs`` -> the same and their log-likelihoods in nats."""
+        """One pack: indices into ``pairs`` -> the same and their tokens' log-likelihoods in nats."""
         assert self.scorer is not None
-        loglik_P, _ = self.scorer.score([self.pairs[index] for index in batch])
+        logprobs, _ = self.scorer.token_logprobs([self.pairs[index] for index in batch])
         if self.pace is not None and (sentence := self.pace.pack_done()):
             log.info("%s", sentence)
-        return batch, loglik_P
+        return batch, logprobs
 
     def release(self) -> None:
         """Lets go of the weights. Lightning's trainer and this module refer to each other, so that they would

@@ -22,7 +22,7 @@ from tss_lab.models import LocalModel
 from tss_lab.models.devices import accelerator, check_devices, num_processes
 from tss_lab.prompts import PromptEncoder
 from tss_lab.provenance import global_rank, versions
-from tss_lab.runs.likelihoods import COLUMNS, labelled
+from tss_lab.runs.likelihoods import COLUMNS, TOKENS, labelled
 from tss_lab.scoring.plan import Plan
 from tss_lab.scoring.quality import (
     Quality,
@@ -33,7 +33,7 @@ from tss_lab.scoring.quality import (
     sample_of,
     with_quality,
 )
-from tss_lab.scoring.turn import Turn, missing
+from tss_lab.scoring.turn import Turn
 from tss_lab.store import Artifact, Store
 from tss_lab.types import TokenPair
 
@@ -110,18 +110,26 @@ def compute_likelihoods(
     store: Store,
     *,
     may_compute: bool = True,
+    per_token: bool = False,
 ) -> LikelihoodRun:
     """The likelihoods of all pairs of ``plan``: those in the store are read, the others computed and stored.
+
+    Args:
+        per_token: whether the frame also has ``token_loglik``, the log-likelihood of each target token. Pairs of
+            which the store knows the sum alone are computed again for it.
 
     Every process of a distributed run calls it with the same plan, and all of them meet in the pass,
     even when nothing is missing. Raises ArtifactError when pairs are missing and ``may_compute`` is
     false, ModelError for a model that gives no finite number.
     """
-    artifact = store.artifact("likelihoods", likelihood_identity(local_model, encoder, scoring))
+    identity = likelihood_identity(local_model, encoder, scoring)
+    artifact = store.artifact("likelihoods", identity)
+    tokens = store.artifact("token_likelihoods", identity) if per_token else None
     pairs = list({pair.pair_id: pair for pair in reversed(plan.pairs)}.values())[::-1]
     started = time.perf_counter()
     leads = global_rank() == 0
-    num_due = len(missing(artifact, pairs)) if leads else 0
+    turn = Turn(artifact, pairs, tokens)
+    num_due = len(turn.lacking()[0]) if leads else 0
     if num_due and not may_compute:
         raise ArtifactError(
             f"{num_due} of {len(pairs)} log-likelihoods are not in {artifact.folder}; add likelihoods to stages"
@@ -129,16 +137,20 @@ def compute_likelihoods(
     unmeasured = may_compute and scoring.dtype != "float32" and bool(pairs) and quality_of(artifact, pairs) is None
     facts: dict[str, Any] = {}
     if num_due or unmeasured or num_processes(trainer) > 1:
-        with closing(Turn(artifact, pairs)) as turn:
+        if per_token and leads:
+            log.info("token by token: %.1f MB in the store for all pairs", plan.num_target_tokens * 4 / 1e6)
+        with closing(turn):
             module, device = _computed(turn, local_model, scoring, trainer)
             num_due, facts = len(module.due), _facts(module)
             if leads:
                 _write_manifest(artifact, noted_qualities(artifact))
+                if tokens is not None:
+                    _write_manifest(tokens, {})
                 if scoring.dtype != "float32" and (num_due or unmeasured):
                     _measure(artifact, local_model, scoring, pairs, device)
     seconds = time.perf_counter() - started
     run = LikelihoodRun(
-        _joined(artifact, plan.pairs), artifact.fingerprint, len(pairs) - num_due, num_due, seconds,
+        _joined(artifact, plan.pairs, tokens), artifact.fingerprint, len(pairs) - num_due, num_due, seconds,
         quality=quality_of(artifact, pairs), **facts,
     )  # fmt: skip
     log.info(
@@ -147,8 +159,8 @@ def compute_likelihoods(
     return run
 
 
-def _joined(artifact: Artifact, pairs: Sequence[TokenPair]) -> pl.DataFrame:
-    """The plan's rows with their log-likelihoods, in the plan's order."""
+def _joined(artifact: Artifact, pairs: Sequence[TokenPair], tokens: Artifact | None = None) -> pl.DataFrame:
+    """The plan's rows with their log-likelihoods and, from ``tokens``, those of their tokens, in the plan's order."""
     asked = labelled(pairs)
     stored = artifact.scan()
     if stored is None:
@@ -159,7 +171,21 @@ def _joined(artifact: Artifact, pairs: Sequence[TokenPair]) -> pl.DataFrame:
     frame = asked.lazy().join(known, on="pair_id", how="left", maintain_order="left").collect()
     if frame["loglik"].null_count():
         raise ArtifactError(f"{frame['loglik'].null_count()} likelihoods vanished from {artifact.folder}; run again")
-    return frame.select("pair_id", *COLUMNS)
+    frame = frame.select("pair_id", *COLUMNS)
+    return frame if tokens is None else _with_tokens(frame, tokens)
+
+
+def _with_tokens(frame: pl.DataFrame, tokens: Artifact) -> pl.DataFrame:
+    stored = tokens.scan()
+    if stored is None:
+        return frame.with_columns(pl.lit(None, dtype=TOKENS).alias("token_loglik"))
+    known = stored.unique("pair_id")
+    found = frame.lazy().join(known, on="pair_id", how="left", maintain_order="left").collect()
+    if found["token_loglik"].null_count():
+        raise ArtifactError(
+            f"{found['token_loglik'].null_count()} pairs' tokens vanished from {tokens.folder}; run again"
+        )
+    return found
 
 
 def _computed(
@@ -179,7 +205,7 @@ def _computed(
     logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
     logging.getLogger("pytorch_lightning.accelerators.cuda").setLevel(logging.WARNING)
     module = ScoringModule(local_model.folder, scoring, list(turn.pairs), turn)
-    writer = LikelihoodWriter(turn.artifact, scoring.pairs_per_shard)
+    writer = LikelihoodWriter(turn, scoring.pairs_per_shard)
     shown = sys.stderr.isatty() and log.isEnabledFor(logging.INFO)  # who wants no lines wants no bar
     runner = pytorch_lightning.Trainer(
         accelerator=accelerator(trainer),

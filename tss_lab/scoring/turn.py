@@ -34,21 +34,38 @@ class Turn:
 
     All processes wait inside the process group, a beat at a time: neither its set-up nor any operation
     in it lasts as long as another job may take, and none runs into a time-out.
+
+    Args:
+        tokens: the artefact of single tokens' likelihoods, where those are wanted too.
+
+    ``new`` are the indices of the pairs that ``artifact`` itself lacks, known after ``take``.
     """
 
-    def __init__(self, artifact: Artifact, pairs: Sequence[TokenPair]):
+    def __init__(self, artifact: Artifact, pairs: Sequence[TokenPair], tokens: Artifact | None = None):
         self.artifact = artifact
         self.pairs = pairs
+        self.tokens = tokens
+        self.new: frozenset[int] = frozenset()
         self._lock: filelock.BaseFileLock | None = None
 
     def take(self, group: Group) -> list[int]:
-        """Waits for the turn; returns the indices of the pairs that the store doesn't hold then."""
+        """Waits for the turn; returns the indices of the pairs that the store doesn't hold then, in whole."""
         waited = False
         while not group.broadcast(group.is_global_zero and self._acquired()):
             if group.is_global_zero and not waited:
                 log.info("another run is computing %s; waiting for it", self.artifact.folder)
             waited = True
-        return group.broadcast(missing(self.artifact, self.pairs) if group.is_global_zero else [])
+        lacking, new = self.lacking() if group.is_global_zero else ([], [])
+        lacking, new = group.broadcast((lacking, new))
+        self.new = frozenset(new)
+        return lacking
+
+    def lacking(self) -> tuple[list[int], list[int]]:
+        """Indices of the pairs of which anything is missing, and of those that the artefact itself lacks."""
+        new = missing(self.artifact, self.pairs)
+        if self.tokens is None:
+            return new, new
+        return sorted({*new, *missing(self.tokens, self.pairs)}), new
 
     def close(self) -> None:
         if self._lock is not None:

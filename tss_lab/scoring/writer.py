@@ -10,11 +10,12 @@ import numpy as np
 import pytorch_lightning
 from pytorch_lightning.callbacks import BasePredictionWriter
 
+from tss_lab.engine.score import summed
 from tss_lab.errors import ModelError
-from tss_lab.runs.likelihoods import stored_rows
+from tss_lab.runs.likelihoods import stored_rows, stored_tokens
 from tss_lab.scoring.module import Scored, ScoringModule
-from tss_lab.store import Artifact
-from tss_lab.types import TokenPair
+from tss_lab.scoring.turn import Turn
+from tss_lab.types import FloatArray, TokenPair
 
 _FLUSH_SECONDS = 30.0
 
@@ -22,16 +23,19 @@ _FLUSH_SECONDS = 30.0
 class LikelihoodWriter(BasePredictionWriter):
     """Appends a shard each ``pairs_per_shard`` pairs or 30 seconds, whichever comes first, on every rank.
 
+    Args:
+        turn: where the likelihoods go, and those of single tokens, where they are wanted.
+
     Raises ModelError, naming the pair, for a log-likelihood that is not a finite number; such a number
     is never written, and those computed before it are.
     """
 
-    def __init__(self, artifact: Artifact, pairs_per_shard: int):
+    def __init__(self, turn: Turn, pairs_per_shard: int):
         super().__init__(write_interval="batch")
-        self.artifact = artifact
+        self.turn = turn
         self.pairs_per_shard = pairs_per_shard
         self.num_written = 0
-        self._held: list[tuple[TokenPair, float]] = []
+        self._held: list[tuple[int, TokenPair, float, FloatArray]] = []
         self._flushed_at = time.monotonic()
 
     def write_on_batch_end(
@@ -46,10 +50,14 @@ class LikelihoodWriter(BasePredictionWriter):
     ) -> None:
         """Takes over the likelihoods of one pack."""
         assert isinstance(pl_module, ScoringModule)
-        indices, loglik_P = prediction
-        scored = [(pl_module.pairs[index], float(value)) for index, value in zip(indices, loglik_P, strict=True)]
-        bad = [(pair, value) for pair, value in scored if not np.isfinite(value)]
-        self._held += [(pair, value) for pair, value in scored if np.isfinite(value)]
+        indices, logprobs = prediction
+        loglik_P = summed(logprobs).tolist()
+        scored = [
+            (index, pl_module.pairs[index], value, logprob_R)
+            for index, value, logprob_R in zip(indices, loglik_P, logprobs, strict=True)
+        ]
+        bad = [(pair, value) for _, pair, value, _ in scored if not np.isfinite(value)]
+        self._held += [one for one in scored if np.isfinite(one[2])]
         if bad:
             self.flush()
             raise ModelError(_not_a_number(pl_module, *bad[0], len(bad)))
@@ -58,11 +66,15 @@ class LikelihoodWriter(BasePredictionWriter):
 
     def flush(self) -> None:
         """Writes what is held as one shard."""
-        if self._held:
-            rows = stored_rows([pair for pair, _ in self._held], [value for _, value in self._held])
-            self.artifact.append(rows)
-            self.num_written += len(rows)
-            self._held = []
+        new = [(pair, value) for index, pair, value, _ in self._held if index in self.turn.new]
+        if new:
+            self.turn.artifact.append(stored_rows([pair for pair, _ in new], [value for _, value in new]))
+        if self._held and self.turn.tokens is not None:
+            self.turn.tokens.append(
+                stored_tokens([pair for _, pair, _, _ in self._held], [one[3] for one in self._held])
+            )
+        self.num_written += len(self._held)
+        self._held = []
         self._flushed_at = time.monotonic()
 
     def on_predict_epoch_end(
