@@ -183,10 +183,10 @@ def run_tss_lab(base: Path, plan: TrainingPlan, sft: SftConfig, clock: Clock) ->
 
     from tss_lab.models import model_config
     from tss_lab.sft.adapt import prepare_model
-    from tss_lab.sft.fit import make_trainer
     from tss_lab.sft.inputs import TargetModel
     from tss_lab.sft.module import WeightedTuning
     from tss_lab.sft.packing import decided
+    from tss_lab.sft.trainer import make_trainer
 
     class Timing(pl.Callback):
         def on_train_start(self, *_: Any) -> None:

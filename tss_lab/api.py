@@ -18,13 +18,14 @@ from tss_lab.config import RunConfig
 from tss_lab.console import quiet, show_log
 from tss_lab.data import Dataset, load_examples
 from tss_lab.errors import ConfigError, DataError
-from tss_lab.methods import Budget, Evidence, Needs, build_chooser, build_method
+from tss_lab.evidence import evidence_of
+from tss_lab.methods import Budget, Evidence, Needs, build_chooser, build_method, score_examples
 from tss_lab.methods import select as select_examples
 from tss_lab.models import resolve_model
 from tss_lab.models.prompted import PromptedModel
 from tss_lab.runs.likelihoods import to_likelihoods
 from tss_lab.store import Store
-from tss_lab.types import Alternative, Example, FloatArray, PromptKind
+from tss_lab.types import Alternatives, Example, FloatArray, PromptKind
 
 log = logging.getLogger(__name__)
 
@@ -163,7 +164,7 @@ def _evidence(configs: Mapping[str, RunConfig], dataset: Dataset, model: Prompte
     config = next(iter(configs.values()))
     store = Store(config.paths.store)
     needs = {name: build_method(config.method).needs for name, config in configs.items()}
-    alternatives: Mapping[str, Sequence[Alternative]] = {}
+    alternatives: Alternatives = {}
     if any(PromptKind.ALTERNATIVE in one.kinds for one in needs.values()):
         alternatives = make_alternatives(
             dataset.examples, dataset.corpus, config.alternatives, config.generator, store, config.paths.cache
@@ -171,13 +172,10 @@ def _evidence(configs: Mapping[str, RunConfig], dataset: Dataset, model: Prompte
 
     def evidence(one: Needs) -> Evidence:
         if not one.kinds:
-            outputs = [example.output for example in dataset.examples]
-            return Evidence(dataset.examples, None, lambda: model.count_tokens(outputs))
+            return evidence_of(dataset.examples, None, config, lambda: model, store)
         pairs = plan_pairs(dataset.examples, alternatives, one.kinds, model.encoder, one.direct_context)
         done = compute_likelihoods(pairs, model.local, model.encoder, config.scoring, config.trainer, store)
-        by_id = {example.example_id: example for example in dataset.examples}
-        likelihoods = to_likelihoods(done.frame)
-        return Evidence([by_id[str(name)] for name in likelihoods.example_id_N], likelihoods)
+        return evidence_of(dataset.examples, to_likelihoods(done.frame), config, lambda: model, store)
 
     widest = max(needs.values(), key=lambda one: len(one.kinds))
     evidence(widest)  # the model is loaded once, for the method that asks for most
@@ -197,7 +195,7 @@ def _table(
     tokens = dict(zip(first.example_id_N, first.num_target_tokens_N.tolist(), strict=True))
     columns[NUM_TOKENS] = pl.Series([tokens.get(name) for name in names], dtype=pl.Int64)
     for name, mine in evidence.items():
-        scores_N: FloatArray = build_method(configs[name].method).score(mine, configs[name].seed)
+        scores_N: FloatArray = score_examples(build_method(configs[name].method), mine, configs[name].seed)
         value = dict(zip(mine.example_id_N, scores_N.tolist(), strict=True))
         columns[name] = pl.Series([value.get(example_id) for example_id in names], dtype=pl.Float64)
     unscored = "it has no alternative instruction, or doesn't fit the length limit"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ import numpy as np
 
 from tss_lab.config import ModelConfig, RunConfig
 from tss_lab.errors import DataError
+from tss_lab.evidence import evidence_of
 from tss_lab.methods import (
     Budget,
     Chooser,
@@ -27,17 +28,18 @@ from tss_lab.methods import (
     build_chooser,
     build_method,
     ranking_stability,
+    score_examples,
     select,
 )
 from tss_lab.runs import RunFolder, names, open_folder, read_run
-from tss_lab.runs.evaluations import copy_evaluation, flat_metrics
+from tss_lab.runs.evaluations import flat_metrics
 from tss_lab.runs.likelihoods import to_likelihoods
 from tss_lab.runs.owner import refuse_another_run
 from tss_lab.runs.rows import scored_lines, selected_lines
 from tss_lab.runs.tables import from_alternatives, from_examples, from_selection
 from tss_lab.stages import StagePlan, plan_run, refuse_early, refuse_model_early
 from tss_lab.store import Store, fingerprint
-from tss_lab.types import Alternative, Example, FloatArray, Likelihoods, PromptKind, Selection
+from tss_lab.types import Alternatives, FloatArray, Likelihoods, PromptKind, Selection
 
 if TYPE_CHECKING:
     from pytorch_lightning.loggers import Logger
@@ -47,9 +49,6 @@ if TYPE_CHECKING:
     from tss_lab.models.prompted import PromptedModel
 
 log = logging.getLogger(__name__)
-
-Alternatives = Mapping[str, Sequence[Alternative]]
-"""Alternative instructions by example."""
 
 
 def run(config: RunConfig) -> Path:
@@ -83,10 +82,7 @@ def _run(config: RunConfig) -> Path:
     with open_folder(config) as folder, open_loggers(config, folder.path, wanted=plan.sft.may_compute) as loggers:
         log.info("%s: %s; results go to %s", config.run_name, plan.in_words(), folder.path)
         dataset = read_dataset(config, folder)
-        model = find_model(config, folder) if plan.needs_model else None
-        if model is not None:
-            refuse_model_early(config, plan, folder.path, model.local.folder)
-            count_special_tokens(dataset, model, folder)
+        model = find_model(config, plan, dataset, folder) if plan.needs_model else None
         alternatives = find_alternatives(plan, config, dataset, store, folder)
         evidence = take_likelihoods(plan, config, method, dataset, alternatives, model, store, folder)
         scores_N = score(config, method, evidence, folder) if plan.scores else None
@@ -117,7 +113,7 @@ def read_dataset(config: RunConfig, folder: RunFolder) -> Dataset:
     return dataset
 
 
-def find_model(config: RunConfig, folder: RunFolder) -> PromptedModel:
+def find_model(config: RunConfig, plan: StagePlan, dataset: Dataset, folder: RunFolder) -> PromptedModel:
     """The scored and tuned model, on this machine, not loaded: what isn't there is found out before hours of work."""
     from tss_lab.models import resolve_model
     from tss_lab.models.prompted import PromptedModel
@@ -125,19 +121,12 @@ def find_model(config: RunConfig, folder: RunFolder) -> PromptedModel:
     local = resolve_model(config.model, config.paths.cache)
     folder.claim("model", local.identity())
     folder.note(model={"name": local.name, "licence": local.licence, **local.identity()})
-    return PromptedModel.of(local, config.scoring)
-
-
-def count_special_tokens(dataset: Dataset, model: PromptedModel, folder: RunFolder) -> None:
-    """Rows that spell a token of the model that no text should; they are read as text, and counted."""
-    from tss_lab.data import special_token_rows
-
-    found = special_token_rows([*dataset.examples, *dataset.held_out], model.encoder.tokenizer)
-    dataset.check.special_tokens = found
+    model = PromptedModel.of(local, config.scoring)
+    refuse_model_early(config, plan, folder.path, local.folder)
+    spelled = dataset.check.count_special_tokens([*dataset.examples, *dataset.held_out], model.encoder.tokenizer)
     folder.note(dataset=dataset.check.as_dict())
-    folder.measure("dataset", {"special_token_rows": found.rows})
-    if found.rows:
-        log.warning("%d rows spell a special token of the model; they are read as text", found.rows)
+    folder.measure("dataset", {"special_token_rows": spelled.rows})
+    return model
 
 
 def find_alternatives(
@@ -171,8 +160,12 @@ def take_likelihoods(
     model: PromptedModel | None, store: Store, folder: RunFolder,
 ) -> Evidence:  # fmt: skip
     """Step 3: one frozen pass over the pairs that the method is made of; its evidence, of the examples it can score."""
+
+    def prompted() -> PromptedModel:
+        return model or find_model(config, plan, dataset, folder)
+
     if model is None or not plan.likelihoods:
-        return evidence_of(dataset.examples, None, config, model, store, folder)
+        return evidence_of(dataset.examples, None, config, prompted, store)
     from tss_lab.scoring import compute_likelihoods, plan_pairs
 
     with folder.step("likelihoods") as step:
@@ -187,26 +180,7 @@ def take_likelihoods(
         step.record(likelihoods=facts)
         step.measure("likelihoods", facts)
         step.put_aside(pairs.set_aside)
-    return evidence_of(dataset.examples, to_likelihoods(done.frame), config, model, store, folder)
-
-
-def evidence_of(
-    examples: Sequence[Example], table: Likelihoods | None, config: RunConfig, model: PromptedModel | None,
-    store: Store, folder: RunFolder,
-) -> Evidence:  # fmt: skip
-    """What methods and choosers may look at; what is costly is made when one of them reads it."""
-    if table is not None:
-        by_id = {example.example_id: example for example in examples}
-        examples = [by_id[str(example_id)] for example_id in table.example_id_N]
-    outputs, instructions = [one.output for one in examples], [one.instruction for one in examples]
-
-    def embed() -> FloatArray:
-        from tss_lab.alternatives.embed import Embedder
-
-        embedder = Embedder(config.alternatives.embedder, store, config.paths.cache)
-        return np.asarray(embedder.embed(instructions), dtype=np.float64)
-
-    return Evidence(examples, table, lambda: (model or find_model(config, folder)).count_tokens(outputs), embed)
+    return evidence_of(dataset.examples, to_likelihoods(done.frame), config, prompted, store)
 
 
 def score(config: RunConfig, method: Method, evidence: Evidence, folder: RunFolder) -> FloatArray:
@@ -214,12 +188,7 @@ def score(config: RunConfig, method: Method, evidence: Evidence, folder: RunFold
     if not len(evidence):
         raise DataError(f"no example could be scored; {folder.path / names.SET_ASIDE} lists why each was set aside")
     with folder.step("scores") as step:
-        scores_N = method.score(evidence, config.seed)
-        if not np.all(np.isfinite(scores_N)):
-            raise DataError(
-                f"{int(np.sum(~np.isfinite(scores_N)))} scores are not finite; the likelihood table is damaged, "
-                "run again with a fresh paths.store"
-            )
+        scores_N = score_examples(method, evidence, config.seed)
         spread = {"mean": scores_N.mean(), "std": scores_N.std(), "min": scores_N.min(), "max": scores_N.max()}
         step.measure("scores", {name: float(value) for name, value in spread.items()})
         if PromptKind.ALTERNATIVE in method.needs.kinds:
@@ -243,13 +212,9 @@ def choose(
         if plan.needs_model:  # its tokenizer is at hand
             counts = dict(zip(evidence.example_id_N.tolist(), evidence.num_target_tokens_N.tolist(), strict=True))
             step.write(names.EXAMPLES, from_examples(dataset.examples, dataset.held_out, counts))
-        step.measure("selection", {
-            "scored": len(selection.example_id_N), "kept": selection.num_kept,
-            "effective_size": weights.effective_size, "clipped_share": weights.clipped_share,
-            "smallest_weight": weights.smallest, "largest_weight": weights.largest,
-        })  # fmt: skip
-        log.info("kept %d of %d examples; effective sample size %.1f",
-                 selection.num_kept, len(selection.example_id_N), weights.effective_size)  # fmt: skip
+        scored, kept = len(selection.example_id_N), selection.num_kept
+        step.measure("selection", {"scored": scored, "kept": kept, **weights.figures()})
+        log.info("kept %d of %d examples; effective sample size %.1f", kept, scored, weights.effective_size)
     return selection, weights
 
 
@@ -259,23 +224,17 @@ def tune(
 ) -> LocalModel:  # fmt: skip
     """Step 6: the model tuned on the selection. One that an earlier command of this run tuned is found again."""
     from tss_lab.models import resolve_model
+    from tss_lab.sft.card import card_facts
     from tss_lab.sft.fit import fine_tune
 
     selection, weights = chosen
     by_id = {example.example_id: example for example in dataset.examples}
     kept = np.flatnonzero(selection.kept_N)
-    identity = {
-        "model": model.local.identity(),
-        "prompts": model.tuning_encoder.identity(),
-        "sft": config.sft.identity(),
-        "precision": config.trainer.precision,
-        "seed": config.seed,
-    }
     with folder.step("sft") as step:
         result = fine_tune(
             [by_id[str(selection.example_id_N[n])] for n in kept], selection.weight_N[kept], dataset.held_out,
-            model.local, model.tuning_encoder, config.sft, config.trainer, config.seed, folder.path, loggers, identity,
-            card=_card(config), clipped_share=weights.clipped_share,
+            model.local, model.tuning_encoder, config.sft, config.trainer, config.seed, folder.path, loggers,
+            card=card_facts(config), clipped_share=weights.clipped_share,
             steps_fraction=config.rho if config.method.scope == "full" else 1.0, may_train=plan.sft.may_compute,
         )  # fmt: skip
         step.record(sft={"reused": result.reused})
@@ -292,7 +251,7 @@ def evaluate(
 
     Every process takes part in the held-out passes; the rest is the first one's.
     """
-    from tss_lab.evaluation.evaluate import evaluate_model, shared_folder
+    from tss_lab.evaluation.evaluate import evaluate_model, evaluate_untuned
     from tss_lab.evaluation.heldout import held_out_measures, held_out_table
     from tss_lab.scoring import compute_likelihoods, plan_pairs
 
@@ -315,20 +274,19 @@ def evaluate(
         if config.eval.name == "none" or not folder.is_writer:
             return
         if config.eval.baseline or tuned is None:
-            shared = shared_folder(store.root, model.local, config.eval)
-            result = evaluate_model(model.local, config.eval, config.scoring, shared)
-            copy_evaluation(shared, folder.path / names.ZERO_SHOT)
-            step.measure("eval/zero_shot", flat_metrics(result))
+            output = folder.path / names.ZERO_SHOT
+            found = evaluate_untuned(model.local, config.eval, config.scoring, store.root, output)
+            step.measure("eval/zero_shot", flat_metrics(found))
         if tuned is not None:
-            result = evaluate_model(tuned, config.eval, config.scoring, folder.path / names.TUNED)
-            step.measure("eval/tuned", flat_metrics(result))
+            found = evaluate_model(tuned, config.eval, config.scoring, folder.path / names.TUNED)
+            step.measure("eval/tuned", flat_metrics(found))
 
 
 def show(plan: StagePlan, folder: RunFolder, loggers: Sequence[Logger], dataset: Dataset) -> None:
     """Step 8: the run's page, made of what lies in its folder; then the loggers and the summary."""
     from tss_lab.console import output
     from tss_lab.report.page import write_page
-    from tss_lab.report.terminal import print_run
+    from tss_lab.report.terminal import print_end
     from tss_lab.tracking.loggers import log_run
 
     finished = read_run(folder.path)
@@ -337,20 +295,5 @@ def show(plan: StagePlan, folder: RunFolder, loggers: Sequence[Logger], dataset:
         with folder.step("report"):
             page = write_page(finished)
     log_run(loggers, finished, page)
-    console = output()
-    if plan.in_words() == "computed: dataset":
-        console.print(dataset.check.summary(), markup=False, highlight=False)
-    else:
-        print_run(finished, console)
-    where = f"page: {page}" if page else f"results: {folder.path}"
-    console.print(where, markup=False, highlight=False, soft_wrap=True)
-
-
-def _card(config: RunConfig) -> dict[str, object]:
-    """What the model card of a run's tuned model states."""
-    return {
-        "base_model": config.model.path or config.model.name, "licence": config.model.licence,
-        "dataset": config.dataset.path or config.dataset.hub_id or config.dataset.name,
-        "method": config.method.name, "rho": config.share, "budget": config.budget.kind, "seed": config.seed,
-        "weighting": config.method.weighting.model_dump(mode="json"), "run": config.run_name,
-    }  # fmt: skip
+    checked_only = plan.in_words() == "computed: dataset"
+    print_end(finished, page, dataset.check.summary() if checked_only else None, output())

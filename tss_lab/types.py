@@ -76,6 +76,10 @@ class Alternative:
     similarity: float | None = None
 
 
+Alternatives = Mapping[str, Sequence[Alternative]]
+"""Alternative instructions by ``example_id``."""
+
+
 class PromptKind(str, enum.Enum):
     """Which prompt a target is scored under."""
 

@@ -148,8 +148,8 @@ def test_a_finished_training_is_reused_and_another_refused(tmp_path: Path, tiny_
     again = train(tiny_llama_folder, tmp_path, sft)
     assert (first.reused, again.reused) == (False, True)
     assert again.metrics == first.metrics
-    with pytest.raises(TrainingError, match=r"differs in name.*run_name"):
-        train(tiny_llama_folder, tmp_path, sft, identity={"name": "other"})
+    with pytest.raises(TrainingError, match=r"differs in sft.*run_name"):
+        train(tiny_llama_folder, tmp_path, make_sft(max_steps=2, weight_decay=0.5))
     with pytest.raises(TrainingError, match="differs in training_set"):
         train(tiny_llama_folder, tmp_path, sft, weight_N=make_weights(20)[::-1])
 

@@ -77,7 +77,6 @@ def train(base: Path, folder: Path, sft: SftConfig, trainer: TrainerConfig | Non
         "trainer": trainer or TrainerConfig(accelerator="cpu"),
         "seed": 3,
         "loggers": [],
-        "identity": {"name": "test"},
     }
     return fine_tune(
         examples=examples, local_model=as_local_model(base), sft=sft, folder=folder, **(settings | changes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from tss_lab.alternatives.embed import Embedder
 from tss_lab.config import AlternativesConfig
 from tss_lab.errors import ModelError
 from tss_lab.store import Store
-from tss_lab.types import Alternative, Example
+from tss_lab.types import Alternative, Alternatives, Example
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ PARAPHRASE_SIMILARITY = 0.85
 
 def audit(
     examples: Sequence[Example],
-    by_example: Mapping[str, Sequence[Alternative]],
+    by_example: Alternatives,
     config: AlternativesConfig,
     store: Store,
     cache: Path,
@@ -65,7 +65,7 @@ def audit(
     return {**figures, **_similarities(chosen, by_example, embedder, config.similarity_ceiling)}
 
 
-def tally(examples: Sequence[Example], by_example: Mapping[str, Sequence[Alternative]]) -> dict[str, Any]:
+def tally(examples: Sequence[Example], by_example: Alternatives) -> dict[str, Any]:
     """Counts over all alternatives, where texts that fold to the same are one; numbers only.
 
     ``own_instruction_copies``: alternatives that are their example's I. ``repeated_within_example``: alternatives
@@ -109,7 +109,7 @@ def _of_source(found: Sequence[Alternative]) -> dict[str, float]:
     }
 
 
-def _most_frequent(by_example: Mapping[str, Sequence[Alternative]]) -> tuple[str, int]:
+def _most_frequent(by_example: Alternatives) -> tuple[str, int]:
     """A text as it first stands, and how often it stands in any spelling; the first of equals."""
     spelling: dict[str, str] = {}
     times: Counter[str] = Counter()
@@ -125,7 +125,7 @@ def _most_frequent(by_example: Mapping[str, Sequence[Alternative]]) -> tuple[str
 
 
 def _similarities(
-    examples: Sequence[Example], by_example: Mapping[str, Sequence[Alternative]], embedder: Embedder, ceiling: float
+    examples: Sequence[Example], by_example: Alternatives, embedder: Embedder, ceiling: float
 ) -> dict[str, Any]:
     texts = [example.instruction for example in examples]
     texts += [found.instruction for example in examples for found in by_example[example.example_id]]

@@ -8,13 +8,9 @@ from pathlib import Path
 from tss_lab.config import EvalConfig, ScoringConfig
 from tss_lab.evaluation.results import evaluation_key, find_result
 from tss_lab.models import LocalModel
+from tss_lab.runs.evaluations import copy_evaluation
 from tss_lab.store import fingerprint
 from tss_lab.types import EvaluationResult
-
-
-def shared_folder(store: Path, local: LocalModel, config: EvalConfig) -> Path:
-    """Where an untuned model's result lies in the store: one for every run of a sweep."""
-    return store / "evaluations" / evaluation_key(config, fingerprint(local.identity()))
 
 
 def evaluate_model(local: LocalModel, config: EvalConfig, scoring: ScoringConfig, output: Path) -> EvaluationResult:
@@ -35,3 +31,13 @@ def evaluate_model(local: LocalModel, config: EvalConfig, scoring: ScoringConfig
     model = load_model(local.folder, device="cuda" if torch.cuda.is_available() else "cpu")
     scorer = partial(score_pairs, model, scoring=scoring, progress="evaluating")
     return evaluate(model, load_tokenizer(local.folder), config, output, name, scorer)
+
+
+def evaluate_untuned(
+    local: LocalModel, config: EvalConfig, scoring: ScoringConfig, store: Path, output: Path
+) -> EvaluationResult:
+    """The same for an untuned model, whose result lies in the store once for every run of a sweep and is copied."""
+    shared = store / "evaluations" / evaluation_key(config, fingerprint(local.identity()))
+    found = evaluate_model(local, config, scoring, shared)
+    copy_evaluation(shared, output)
+    return found

@@ -2,7 +2,7 @@
 
 from tss_lab.methods.base import Budget, Chooser, Evidence, Method, Needs
 from tss_lab.methods.build import build_chooser, build_method
-from tss_lab.methods.selection import select, training_weights
+from tss_lab.methods.selection import score_examples, select, training_weights
 from tss_lab.methods.stability import ranking_stability
 from tss_lab.methods.weighting import WeightStatistics, weight_statistics
 
@@ -16,6 +16,7 @@ __all__ = [
     "build_chooser",
     "build_method",
     "ranking_stability",
+    "score_examples",
     "select",
     "training_weights",
     "weight_statistics",

@@ -1,15 +1,26 @@
-"""From scores to a training set: rank, keep within the budget, weigh (section 3.4)."""
+"""From evidence to scores, and from scores to a training set: rank, keep within the budget, weigh (section 3.4)."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from tss_lab.config import MethodConfig, WeightingConfig
-from tss_lab.errors import ConfigError
+from tss_lab.errors import ConfigError, DataError
 from tss_lab.methods.base import Budget, Chooser, Evidence, Method
 from tss_lab.methods.order import rank_by
 from tss_lab.methods.weighting import WeightStatistics, exponential_weights, weight_statistics
 from tss_lab.types import BoolArray, FloatArray, Selection
+
+
+def score_examples(method: Method, evidence: Evidence, seed: int) -> FloatArray:
+    """The method's score of each example: (N,). Raises DataError where one isn't finite."""
+    score_N = method.score(evidence, seed)
+    num_wrong = int(np.sum(~np.isfinite(score_N)))
+    if num_wrong:
+        raise DataError(
+            f"{num_wrong} scores are not finite; the likelihood table is damaged, run again with a fresh paths.store"
+        )
+    return score_N
 
 
 def training_weights(

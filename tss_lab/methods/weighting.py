@@ -25,6 +25,15 @@ class WeightStatistics:
     smallest: float
     largest: float
 
+    def figures(self) -> dict[str, float]:
+        """As ``metrics.json`` names them."""
+        return {
+            "effective_size": self.effective_size,
+            "clipped_share": self.clipped_share,
+            "smallest_weight": self.smallest,
+            "largest_weight": self.largest,
+        }
+
 
 def exponential_weights(score_M: FloatArray, config: WeightingConfig) -> tuple[FloatArray, float]:
     """Weights of the M examples that are trained on, with mean 1, and the share that was clipped.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
@@ -12,6 +14,16 @@ from tss_lab.report.sections.alternatives import quality_facts, sources_table
 from tss_lab.report.sections.evaluation import evaluation_table
 from tss_lab.report.sections.held_out import held_out_table
 from tss_lab.runs import Run, names
+
+
+def print_end(run: Run, page: Path | None, check: str | None, console: Console) -> None:
+    """What a command ends with: the run's numbers, or ``check`` where only data were read; and where it all lies."""
+    if check is None:
+        print_run(run, console)
+    else:
+        console.print(check, markup=False, highlight=False)
+    where = f"page: {page}" if page else f"results: {run.folder}"
+    console.print(where, markup=False, highlight=False, soft_wrap=True)
 
 
 def print_run(run: Run, console: Console) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from tss_lab.errors import ConfigError, DataError
 from tss_lab.prompts import PromptEncoder, pair_id
-from tss_lab.types import Alternative, Example, PromptKind, SetAside, TokenPair
+from tss_lab.types import Alternative, Alternatives, Example, PromptKind, SetAside, TokenPair
 
 IfdContext = Literal["bos", "response_header"]
 
@@ -66,7 +66,7 @@ class Plan:
 
 def plan_pairs(
     examples: Sequence[Example],
-    alternatives: Mapping[str, Sequence[Alternative]],
+    alternatives: Alternatives,
     kinds: frozenset[PromptKind],
     encoder: PromptEncoder,
     ifd_context: IfdContext = "bos",

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from tss_lab.config import RunConfig
 from tss_lab.models import LocalModel
 from tss_lab.prompts import PromptEncoder
 from tss_lab.sft.sample import MAX_NEW_TOKENS, OutputSample
@@ -37,6 +38,16 @@ print(tokenizer.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_t
 """
 _INPUT = '    {"role": "system", "content": "red, green, blue"},  # the input; leave it out where there is none\n'
 _INSTRUCTION = '    {"role": "user", "content": "Which of these is the colour of grass?"},'
+
+
+def card_facts(config: RunConfig) -> dict[str, Any]:
+    """What a run says of its tuned model's training, beside the plan and the recipe."""
+    return {
+        "base_model": config.model.path or config.model.name, "licence": config.model.licence,
+        "dataset": config.dataset.path or config.dataset.hub_id or config.dataset.name,
+        "method": config.method.name, "rho": config.share, "budget": config.budget.kind, "seed": config.seed,
+        "weighting": config.method.weighting.model_dump(mode="json"), "run": config.run_name,
+    }  # fmt: skip
 
 
 def card_text(

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import logging
-import sys
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,14 +13,12 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import RichProgressBar
 from pytorch_lightning.loggers import Logger
-from pytorch_lightning.strategies import DDPStrategy, ModelParallelStrategy
+from pytorch_lightning.strategies import ModelParallelStrategy
 
 from tss_lab.config import SftConfig, TrainerConfig
 from tss_lab.errors import ArtifactError, TrainingError
 from tss_lab.models import LocalModel, free_memory, load_model, model_config
-from tss_lab.models.devices import accelerator, check_devices
 from tss_lab.prompts import PromptEncoder
 from tss_lab.sft import checkpoints
 from tss_lab.sft.adapt import parameter_counts, prepare_model
@@ -32,10 +27,10 @@ from tss_lab.sft.inputs import TargetModel
 from tss_lab.sft.module import WeightedTuning
 from tss_lab.sft.packing import decided
 from tss_lab.sft.plan import TrainingPlan, plan_training
-from tss_lab.sft.progress import LossLines
 from tss_lab.sft.rows import encode_rows
 from tss_lab.sft.sample import sample_after, sample_before
 from tss_lab.sft.sharding import prepared_outline, share_out
+from tss_lab.sft.trainer import make_trainer, quiet_lightning
 from tss_lab.types import Example, FloatArray, SetAside
 
 log = logging.getLogger(__name__)
@@ -70,7 +65,6 @@ def fine_tune(
     seed: int,
     folder: Path,
     loggers: Sequence[Logger],
-    identity: Mapping[str, Any],
     *,
     card: Mapping[str, Any] | None = None,
     steps_fraction: float = 1.0,
@@ -85,11 +79,10 @@ def fine_tune(
     Args:
         weight_N: one weight an example, on any scale.
         held_out: examples whose loss is taken before, during (``sft.validate_every``) and after.
-        folder: gets ``checkpoints/`` (while training), ``model/`` and ``training.json``.
-        identity: what determines the outcome, as plain values; another one in the folder is refused.
+        folder: gets ``checkpoints/`` (while training), ``model/`` and ``training.json``; one that holds another
+            training is refused.
         card: what the model card states beside the plan and the recipe.
         steps_fraction, clipped_share: see ``plan_training``.
-
         may_train: whether an unfinished training may go on; else ArtifactError is raised.
 
     Raises TrainingError on unusable weights, a loss that isn't finite, a foreign checkpoint or a full
@@ -98,7 +91,7 @@ def fine_tune(
     plan = plan_training(
         examples, weight_N, encoder, sft, seed, steps_fraction=steps_fraction, clipped_share=clipped_share
     )
-    identity = {**identity, "training_set": _training_set(plan), "steps": plan.steps}
+    identity = _identity(plan, local_model, encoder, sft, trainer, seed)
     record = checkpoints.finished_record(folder, identity)
     if record and (folder / "model").is_dir():
         log.info("%s holds this training already, finished; nothing is trained", folder)
@@ -106,124 +99,105 @@ def fine_tune(
     if not may_train:
         raise ArtifactError(f"{folder} holds no finished training of these settings; add sft to stages")
     sft = decided(sft, model_config(local_model.folder))
-    with _quiet_lightning():
-        lightning = make_trainer(trainer, plan.steps, sft, folder, loggers)
-    model, hand_out = _model_on_devices(lightning, local_model, sft, trainer, seed)
+    job = _Job(plan, local_model, encoder, sft, trainer, seed, folder, identity)
+    outcome = _train(job, examples, held_out, loggers, card or {})
+    free_memory()
+    return _result(outcome, plan, folder, reused=False)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A planned training, its packing decided."""
+
+    plan: TrainingPlan
+    base: LocalModel
+    encoder: PromptEncoder
+    sft: SftConfig
+    trainer: TrainerConfig
+    seed: int
+    folder: Path
+    identity: Mapping[str, Any]
+
+
+def _train(
+    job: _Job, examples: Sequence[Example], held_out: Sequence[Example], loggers: Sequence[Logger],
+    card: Mapping[str, Any],
+) -> dict[str, Any]:  # fmt: skip
+    """Trains and exports; what the record then says. No weights outlive the call."""
+    with quiet_lightning():
+        lightning = make_trainer(job.trainer, job.plan.steps, job.sft, job.folder, loggers)
+    device = lightning.strategy.root_device
+    model, hand_out = _model_on_devices(lightning, job)
     counts = parameter_counts(model.model)
-    if lightning.is_global_zero:
-        log.info("%s", plan.sentence(plan.flops(counts["body"], counts["head"])))
-        checkpoints.write_record(folder, identity, complete=False, result={})
-    held_out_rows = encode_rows(held_out, np.ones(len(held_out)), encoder, sft.max_length)[0] if held_out else []
     sample = None
-    if lightning.is_global_zero and trainer.strategy != "fsdp":  # a shard can't generate
-        sample = sample_before(model.model, held_out, examples, encoder, lightning.strategy.root_device)
-    dtype = "bfloat16" if trainer.precision == "bf16-mixed" else "float32"
-    module = WeightedTuning(model, plan, held_out_rows, sft, seed, dtype, hand_out)
-    del hand_out  # the module lets it go once it is done, and with it a whole model
-    checkpoint = checkpoints.newest_checkpoint(folder)
-    if checkpoint:
-        log.info("going on from %s", checkpoint.name)
-    with _quiet_lightning(), module.attention:
-        lightning.fit(module, ckpt_path=None if checkpoint is None else str(checkpoint), weights_only=True)
-    if len(module.curve) != plan.steps:
-        raise TrainingError(
-            f"training stopped after {len(module.curve)} of {plan.steps} steps; run the same command again to go on"
-        )
-    result = _outcome(module, plan, counts)
-    finished = _whole_model(lightning, module, local_model, sft, seed)
     if lightning.is_global_zero:
-        described = {**(card or {}), "training": plan.metrics(), "sft": sft.model_dump(), "seed": seed}
-        sample = sample and sample_after(sample, finished, encoder, lightning.strategy.root_device)
-        export_model(
-            finished, encoder, local_model, folder, described, sample, merge_lora=bool(sft.lora and sft.lora.merge)
-        )
-        checkpoints.write_record(folder, identity, complete=True, result=result)
-        checkpoints.remove_checkpoints(folder)
+        log.info("%s", job.plan.sentence(job.plan.flops(counts["body"], counts["head"])))
+        checkpoints.write_record(job.folder, job.identity, complete=False, result={})
+        if job.trainer.strategy != "fsdp":  # a shard can't generate
+            sample = sample_before(model.model, held_out, examples, job.encoder, device)
+    module = _module(job, model, held_out, hand_out)
+    del hand_out  # the module lets it go once it is done, and with it a whole model
+    _fit(lightning, module, job)
+    outcome = _outcome(module, job.plan, counts)
+    finished = _whole_model(lightning, module, job)
+    if lightning.is_global_zero:
+        sample = sample and sample_after(sample, finished, job.encoder, device)
+        described = {**card, "training": job.plan.metrics(), "sft": job.sft.model_dump(), "seed": job.seed}
+        merge = bool(job.sft.lora and job.sft.lora.merge)
+        export_model(finished, job.encoder, job.base, job.folder, described, sample, merge_lora=merge)
+        checkpoints.write_record(job.folder, job.identity, complete=True, result=outcome)
+        checkpoints.remove_checkpoints(job.folder)
         log.info(
             "tuned in %.0f s, loss %.3f -> %.3f", module.seconds, module.curve[0]["loss"], module.curve[-1]["loss"]
         )
     lightning.strategy.barrier()
-    del lightning, module, model, finished
-    free_memory()
-    return _result(result, plan, folder, reused=False)
+    return outcome
 
 
-def make_trainer(
-    config: TrainerConfig, steps: int, sft: SftConfig, folder: Path, loggers: Sequence[Logger]
-) -> pl.Trainer:
-    """A Lightning trainer for ``steps`` optimiser steps. Raises ConfigError when there is no such device."""
-    check_devices(config)
-    callbacks: list[pl.Callback] = [checkpoints.CheckpointEvery(folder, sft.checkpoint_every, steps)]
-    watched = sys.stdout.isatty()
-    callbacks.append(_Bar(refresh_rate=1, leave=True) if watched else LossLines(steps))
-    return pl.Trainer(
-        accelerator=accelerator(config),
-        devices=config.devices,
-        num_nodes=config.num_nodes,
-        strategy=_strategy(config),
-        # Shards have their own policy (sft.sharding): autocast would keep a copy of every weight besides.
-        precision="32-true" if config.strategy == "fsdp" else config.precision,
-        deterministic=config.deterministic,
-        max_steps=steps,
-        max_epochs=-1,
-        callbacks=callbacks,
-        logger=list(loggers) or False,
-        plugins=[checkpoints.AtomicCheckpointIO()],
-        default_root_dir=folder,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        enable_progress_bar=watched,
-        use_distributed_sampler=False,
-        log_every_n_steps=1,
-    )
+def _module(
+    job: _Job, model: TargetModel, held_out: Sequence[Example],
+    hand_out: Callable[[ModelParallelStrategy], None] | None,
+) -> WeightedTuning:  # fmt: skip
+    rows = encode_rows(held_out, np.ones(len(held_out)), job.encoder, job.sft.max_length)[0] if held_out else []
+    dtype = "bfloat16" if job.trainer.precision == "bf16-mixed" else "float32"
+    return WeightedTuning(model, job.plan, rows, job.sft, job.seed, dtype, hand_out)
 
 
-class _Bar(RichProgressBar):
-    """Lightning's bar over optimiser steps, with rate, time left and loss."""
-
-    def _get_train_description(self, current_epoch: int) -> str:
-        return "Tuning"
-
-    def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
-        return {name: value for name, value in super().get_metrics(trainer, pl_module).items() if name != "v_num"}
-
-
-def _strategy(config: TrainerConfig) -> Any:
-    if config.strategy == "fsdp":
-        devices = max(1, torch.cuda.device_count()) if config.devices == "auto" else config.devices
-        # Sharded by fully_shard, which also runs on CPU processes; checkpoints are single whole files.
-        return ModelParallelStrategy(
-            data_parallel_size=devices * config.num_nodes, tensor_parallel_size=1, save_distributed_checkpoint=False
-        )
-    several = config.num_nodes > 1 or (isinstance(config.devices, int) and config.devices > 1)
-    if config.strategy == "ddp" or several:
-        return DDPStrategy(gradient_as_bucket_view=True)
-    return "auto"
+def _fit(lightning: pl.Trainer, module: WeightedTuning, job: _Job) -> None:
+    """All steps, from the last checkpoint on where there is one. Raises TrainingError when it ends before."""
+    checkpoint = checkpoints.newest_checkpoint(job.folder)
+    if checkpoint:
+        log.info("going on from %s", checkpoint.name)
+    with quiet_lightning(), module.attention:
+        lightning.fit(module, ckpt_path=None if checkpoint is None else str(checkpoint), weights_only=True)
+    done, steps = len(module.curve), job.plan.steps
+    if done != steps:
+        raise TrainingError(f"training stopped after {done} of {steps} steps; run the same command again to go on")
 
 
 def _model_on_devices(
-    lightning: pl.Trainer, base: LocalModel, sft: SftConfig, trainer: TrainerConfig, seed: int
+    lightning: pl.Trainer, job: _Job
 ) -> tuple[TargetModel, Callable[[ModelParallelStrategy], None] | None]:
     """The model to train; under ``trainer=fsdp`` an outline, and what fills it once the devices have met."""
     sharded = isinstance(lightning.strategy, ModelParallelStrategy)
     whole = None
     if lightning.is_global_zero or not sharded:
-        whole = TargetModel(prepare_model(load_model(base.folder), sft, seed), sft)
+        whole = TargetModel(prepare_model(load_model(job.base.folder), job.sft, job.seed), job.sft)
     if not sharded:
         assert whole is not None
         return whole, None
-    outline = TargetModel(prepared_outline(base.folder, sft, seed), sft)
-    return outline, partial(share_out, target=outline, whole=whole, mixed=trainer.precision == "bf16-mixed")
+    outline = TargetModel(prepared_outline(job.base.folder, job.sft, job.seed), job.sft)
+    return outline, partial(share_out, target=outline, whole=whole, mixed=job.trainer.precision == "bf16-mixed")
 
 
-def _whole_model(lightning: pl.Trainer, module: WeightedTuning, base: LocalModel, sft: SftConfig, seed: int) -> Any:
+def _whole_model(lightning: pl.Trainer, module: WeightedTuning, job: _Job) -> Any:
     """The tuned model on this device; gathered into a fresh one on the first device when it is sharded."""
     if not module.is_sharded:
         return module.target_model.model
     state = lightning.strategy.lightning_module_state_dict()
     if not lightning.is_global_zero:
         return None
-    model = prepare_model(load_model(base.folder), sft, seed)
+    model = prepare_model(load_model(job.base.folder), job.sft, job.seed)
     prefix = "target_model.model."
     model.load_state_dict({name.removeprefix(prefix): value for name, value in state.items()})
     return model
@@ -269,6 +243,21 @@ def _result(record: Mapping[str, Any], plan: TrainingPlan, folder: Path, *, reus
     )
 
 
+def _identity(
+    plan: TrainingPlan, base: LocalModel, encoder: PromptEncoder, sft: SftConfig, trainer: TrainerConfig, seed: int
+) -> dict[str, Any]:
+    """What determines a training's outcome, as plain values."""
+    return {
+        "model": base.identity(),
+        "prompts": encoder.identity(),
+        "sft": sft.identity(),
+        "precision": trainer.precision,
+        "seed": seed,
+        "training_set": _training_set(plan),
+        "steps": plan.steps,
+    }
+
+
 def _training_set(plan: TrainingPlan) -> str:
     """Hash over ids, tokens and weights of what is trained on, in order."""
     digest = hashlib.sha256()
@@ -276,20 +265,3 @@ def _training_set(plan: TrainingPlan) -> str:
         digest.update(f"{row.example_id} {row.weight!r} {len(row.prompt_ids)} ".encode())
         digest.update(np.asarray([*row.prompt_ids, *row.target_ids], np.int32).tobytes())
     return digest.hexdigest()[:32]
-
-
-@contextlib.contextmanager
-def _quiet_lightning() -> Iterator[None]:
-    """Keeps Lightning's notices about hardware and loaders out of the log; its warnings proper stay."""
-    noisy = logging.getLogger("pytorch_lightning.utilities.rank_zero")
-    level = noisy.level
-    noisy.setLevel(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-            warnings.filterwarnings("ignore", message=".*in eval mode.*")
-            warnings.filterwarnings("ignore", message=".*srun.*")
-            warnings.filterwarnings("ignore", message=".*treespec.*")
-            yield
-    finally:
-        noisy.setLevel(level)
