@@ -191,7 +191,7 @@ def score(config: RunConfig, method: Method, evidence: Evidence, folder: RunFold
         scores_N = score_examples(method, evidence, config.seed)
         spread = {"mean": scores_N.mean(), "std": scores_N.std(), "min": scores_N.min(), "max": scores_N.max()}
         step.measure("scores", {name: float(value) for name, value in spread.items()})
-        if PromptKind.ALTERNATIVE in method.needs.kinds:
+        if PromptKind.ALTERNATIVE in method.needs.kinds and not method.needs.per_token:
             stability = ranking_stability(evidence, lambda mine: method.score(mine, config.seed))
             step.record(ranking_stability=stability)
             step.measure("scores/stability", stability)

@@ -55,8 +55,9 @@ def ranking_stability(evidence: Evidence, score: Scoring, *, num_draws: int = 20
 
 
 def _rows(likelihoods: Likelihoods, chosen_N: BoolArray) -> Likelihoods:
-    columns = {column.name: getattr(likelihoods, column.name)[chosen_N] for column in fields(likelihoods)}
-    return Likelihoods(**columns)
+    """The chosen examples, without values of single tokens: only what a mean can say is shuffled here."""
+    names = [column.name for column in fields(likelihoods) if column.name != "tokens"]
+    return Likelihoods(**{name: getattr(likelihoods, name)[chosen_N] for name in names})
 
 
 def _columns(likelihoods: Likelihoods, order_NK: IntArray, count_N: IntArray) -> Likelihoods:
