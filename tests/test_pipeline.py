@@ -1,5 +1,6 @@
 """The pipeline by itself: what a job leaves undone, and what it lets go of."""
 
+import polars as pl
 import pytest
 
 from tests.test_end_to_end import corpus
@@ -47,3 +48,19 @@ def test_data_that_are_not_there_leave_no_folder(tmp_path):
     with pytest.raises(DataError, match="is not there; check the path"):
         pipeline.run(config)
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_probe_alone_makes_what_it_needs_and_nothing_else(tmp_path, tiny_model_folder):
+    """Found again from the store the second time; its numbers are metrics, its rows a table."""
+    place = [f"model.path={tiny_model_folder('llama')}", "alternatives=retrieved", "stages=[probe]"]
+    run = read_run(pipeline.run(settings(tmp_path, *place, "probe.kinds=[random,vague]", "alternatives.k=2")))
+    assert run.selection is None
+    assert run.probe.examples == 24
+    assert run.probe.kinds == ["random", "vague"]
+    methods = [one.setting.method for one in run.probe.of("random")]
+    assert sorted(methods) == ["ifd", "length", "ppl", "tss", "tss_pp"]
+    assert 0 <= run.metrics["probe/random/tss_retrieved"] <= 1
+    assert run.probe.advice
+    table = pl.read_parquet(run.folder / "probe.parquet")
+    assert len(table) == 36 * 4
+    assert table["preference"].null_count() == 0

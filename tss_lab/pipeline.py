@@ -1,4 +1,4 @@
-"""The eight steps of a run, in the order of the paper's method section: values in, a value out.
+"""The steps of a run, in the order of the paper's method section: values in, a value out.
 
 What each step does is decided first (``stages.plan_run``); what it came to lies in the run's folder. Heavy imports
 happen in the step that needs them.
@@ -89,6 +89,8 @@ def _run(config: RunConfig) -> Path:
         chosen = None
         if scores_N is not None and plan.selection:
             chosen = choose(plan, config, method, chooser, evidence, scores_N, dataset, folder)
+        if model and plan.probe:
+            probe(config, dataset, model, store, folder)
         tuned = tune(plan, config, chosen, dataset, model, folder, loggers) if chosen and model and plan.sft else None
         if model and plan.evaluation:
             evaluate(config, plan, dataset, alternatives, model, tuned, store, folder)
@@ -216,6 +218,17 @@ def choose(
         step.measure("selection", {"scored": scored, "kept": kept, **weights.figures()})
         log.info("kept %d of %d examples; effective sample size %.1f", kept, scored, weights.effective_size)
     return selection, weights
+
+
+def probe(config: RunConfig, dataset: Dataset, model: PromptedModel, store: Store, folder: RunFolder) -> None:
+    """Beside the steps: whether scores notice wrong instructions, on this data and with this model."""
+    from tss_lab.probe import run_probe
+
+    with folder.step("probe") as step:
+        found, table = run_probe(config, dataset, model, store)
+        step.write(names.PROBE, found.as_dict())
+        step.write(names.PROBED, table)
+        step.measure("probe", found.figures())
 
 
 def tune(

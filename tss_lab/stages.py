@@ -33,13 +33,14 @@ class Action(enum.Enum):
 
 @dataclass(frozen=True)
 class StagePlan:
-    """The eight steps, in order."""
+    """The steps, in order."""
 
     dataset: Action
     alternatives: Action
     likelihoods: Action
     scores: Action
     selection: Action
+    probe: Action
     sft: Action
     evaluation: Action
     report: Action
@@ -51,7 +52,7 @@ class StagePlan:
     @property
     def needs_model(self) -> bool:
         """Whether the scored model must be there."""
-        return bool(self.likelihoods or self.sft or self.evaluation)
+        return bool(self.likelihoods or self.probe or self.sft or self.evaluation)
 
     def in_words(self) -> str:
         """``computed: dataset, scores; found: likelihoods``, without what is left out."""
@@ -87,7 +88,7 @@ def plan_run(config: RunConfig, kinds: frozenset[PromptKind], *, is_trained: boo
     for_scores = last_is_alternatives or (PromptKind.ALTERNATIVE in kinds and bool(likelihoods))
     alternatives = action("alternatives", needed=True) if for_scores or sensitivity else Action.LEAVE_OUT
     return StagePlan(
-        Action.COMPUTE, alternatives, likelihoods, scores, selection, sft,
+        Action.COMPUTE, alternatives, likelihoods, scores, selection, action("probe", needed=False), sft,
         action("evaluation", needed=False), action("report", needed=False), for_scores, sensitivity,
     )  # fmt: skip
 
@@ -108,7 +109,7 @@ def refuse_early(config: RunConfig, plan: StagePlan, *, is_evaluated: bool) -> N
     get_template(config.scoring.template)
     if config.dataset.path is not None:
         local_path(config.dataset)
-    if plan.likelihoods.may_compute:
+    if plan.likelihoods.may_compute or plan.probe:
         check_devices(config.trainer)
     if not plan.evaluation:
         return

@@ -14,6 +14,7 @@ from tss_lab.config.choice import (
 )
 from tss_lab.config.data import DATA_SUFFIXES, DatasetConfig, data_name
 from tss_lab.config.models import EmbedderConfig, GeneratorConfig, ModelConfig, WheelSource
+from tss_lab.config.probe import CorruptionKind, ProbeConfig
 from tss_lab.config.run import STAGES, Paths, RunConfig, Stage
 from tss_lab.config.section import Section
 from tss_lab.config.tuning import EvalConfig, LoggerConfig, LoraConfig, SftConfig, TrainerConfig
@@ -24,6 +25,7 @@ __all__ = [
     "AlternativesConfig",
     "BudgetConfig",
     "ChooseConfig",
+    "CorruptionKind",
     "DatasetConfig",
     "EmbedderConfig",
     "EvalConfig",
@@ -33,6 +35,7 @@ __all__ = [
     "MethodConfig",
     "ModelConfig",
     "Paths",
+    "ProbeConfig",
     "RunConfig",
     "ScoringConfig",
     "Section",

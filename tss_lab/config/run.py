@@ -9,12 +9,13 @@ from pydantic import Field, model_validator
 from tss_lab.config.choice import AlternativesConfig, BudgetConfig, ChooseConfig, MethodConfig, ScoringConfig
 from tss_lab.config.data import DatasetConfig
 from tss_lab.config.models import GeneratorConfig, ModelConfig
+from tss_lab.config.probe import ProbeConfig
 from tss_lab.config.section import Folder, Section
 from tss_lab.config.tuning import EvalConfig, LoggerConfig, SftConfig, TrainerConfig
 
-Stage = Literal["dataset", "alternatives", "likelihoods", "scores", "selection", "sft", "evaluation", "report"]
+Stage = Literal["dataset", "alternatives", "likelihoods", "scores", "selection", "probe", "sft", "evaluation", "report"]
 STAGES: tuple[Stage, ...] = (
-    "dataset", "alternatives", "likelihoods", "scores", "selection", "sft", "evaluation", "report",
+    "dataset", "alternatives", "likelihoods", "scores", "selection", "probe", "sft", "evaluation", "report",
 )  # fmt: skip
 _HARD_SET = 4
 
@@ -33,7 +34,7 @@ class Paths(Section):
 class RunConfig(Section):
     """One run of the pipeline."""
 
-    not_identity = frozenset({"stages", "paths", "logger", "overwrite"})
+    not_identity = frozenset({"stages", "paths", "logger", "overwrite", "probe"})
 
     experiment_name: str
     run_name: str
@@ -51,6 +52,7 @@ class RunConfig(Section):
     method: MethodConfig
     choose: ChooseConfig
     budget: BudgetConfig
+    probe: ProbeConfig = ProbeConfig()
     sft: SftConfig
     trainer: TrainerConfig
     eval: EvalConfig
@@ -65,13 +67,20 @@ class RunConfig(Section):
     @classmethod
     def _default_hard_set(cls, values: Any) -> Any:
         """``method.m=null``: 4 hard alternatives of C(X), all K where they are only generated (docs/method.md)."""
-        method = values.get("method") if isinstance(values, dict) else None
-        if isinstance(method, dict) and method.get("m", 0) is None:
-            alternatives = values.get("alternatives") or {}
-            kind, k = alternatives.get("kind"), alternatives.get("k")
-            there_are = _most_alternatives(kind, k) if isinstance(k, int) else _HARD_SET
-            hard = there_are if kind == "generated" else min(_HARD_SET, there_are)
-            return {**values, "method": {**method, "m": hard}}
+        if not isinstance(values, dict):
+            return values
+        alternatives = values.get("alternatives") or {}
+        kind, k = alternatives.get("kind"), alternatives.get("k")
+        there_are = _most_alternatives(kind, k) if isinstance(k, int) else _HARD_SET
+        hard = there_are if kind == "generated" else min(_HARD_SET, there_are)
+
+        def filled(method: Any) -> Any:
+            return {**method, "m": hard} if isinstance(method, dict) and method.get("m", 0) is None else method
+
+        values = {**values, "method": filled(values.get("method"))}
+        if isinstance(probe := values.get("probe"), dict) and isinstance(probe.get("methods"), dict):
+            methods = {name: filled(method) for name, method in probe["methods"].items()}
+            values["probe"] = {**probe, "methods": methods}
         return values
 
     @model_validator(mode="after")

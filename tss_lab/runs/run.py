@@ -18,6 +18,7 @@ from tss_lab.errors import ArtifactError
 from tss_lab.runs import names
 from tss_lab.runs.evaluations import Evaluated, read_evaluation
 from tss_lab.runs.likelihoods import to_likelihoods
+from tss_lab.runs.probe import Probe, read_probe
 from tss_lab.runs.tables import to_alternatives, to_examples, to_selection
 from tss_lab.types import (
     Alternative,
@@ -138,6 +139,12 @@ class Run:
             [(int(point["step"]), float(point["held_out_nll"])) for point in content["held_out"]],
             bool(facts.get("reused")),
         )
+
+    @cached_property
+    def probe(self) -> Probe | None:
+        """Whether the scores notice wrong instructions."""
+        path = self.folder / names.PROBE
+        return read_probe(path) if path.exists() else None
 
     @cached_property
     def zero_shot(self) -> Evaluated | None:
