@@ -58,6 +58,8 @@ class DatasetConfig(Section):
     stratify: bool = False
     stratify_by: list[str] = Field(default_factory=lambda: ["category"])
     """``category``, or names of further fields that the reader keeps with an example."""
+    draw_by: Literal["example", "input"] = "example"
+    """input: examples of one input are drawn together, as far as the count allows."""
     seed: int = 0
     held_out: Annotated[int, Field(ge=0)] = 0
     """So many examples are put aside for held-out measures; no method may select from them."""

@@ -11,12 +11,14 @@ from tss_lab.types import Example
 
 
 def draw(
-    examples: Sequence[Example], count: int, seed: int, purpose: str, stratify_by: Sequence[str] = ()
+    examples: Sequence[Example], count: int, seed: int, purpose: str, stratify_by: Sequence[str] = (),
+    draw_by: str = "example",
 ) -> list[Example]:
     """``count`` of the examples, in their given order; all where there are no more.
 
     With ``stratify_by`` (``category`` or keys of ``extra``) each stratum gives its share of ``count``,
-    rounded by largest remainder. ``purpose`` makes draws with one seed independent of each other.
+    rounded by largest remainder. ``purpose`` makes draws with one seed independent of each other. With
+    ``draw_by="input"`` the examples of one input follow each other in the order of drawing.
     """
     if count >= len(examples):
         return list(examples)
@@ -26,7 +28,7 @@ def draw(
     shares = _shares({key: len(members) for key, members in strata.items()}, count, seed, purpose)
     chosen: set[str] = set()
     for key, members in strata.items():
-        members.sort(key=lambda example: _position(seed, purpose, example.example_id))
+        members.sort(key=lambda example: _place(example, seed, purpose, draw_by))
         chosen.update(example.example_id for example in members[: shares[key]])
     return [example for example in examples if example.example_id in chosen]
 
@@ -48,6 +50,11 @@ def _stratum_value(example: Example, key: str) -> str:
     if key not in example.extra:
         raise ConfigError(f"dataset.stratify_by names {key!r}, which the examples don't carry; take category")
     return str(example.extra[key])
+
+
+def _place(example: Example, seed: int, purpose: str, draw_by: str) -> tuple[bytes, bytes]:
+    own = _position(seed, purpose, example.example_id)
+    return (_position(seed, purpose, example.input) if draw_by == "input" and example.input else own), own
 
 
 def _position(seed: int, purpose: str, name: str) -> bytes:

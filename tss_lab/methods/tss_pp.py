@@ -32,9 +32,9 @@ def infonce_specificity(true_N: FloatArray, hard_NM: FloatArray, temperature: fl
 class TaskSpecificityPlusPlus:
     """TSS_NCE over the m hardest alternatives, plus α times the per-token mean log-likelihood."""
 
-    tau: float = 1.0
+    tau: float = 0.1
     """Temperature of the contrast, in nats a token."""
-    alpha: float = 0.1
+    alpha: float = 0.02
     """Weight of the quality term s(I, X, Y)."""
     m: int = 4
     """Size of the hard set; all alternatives where there are fewer."""

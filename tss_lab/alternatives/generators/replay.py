@@ -1,7 +1,8 @@
 """Generator ``replay``: alternatives that were made elsewhere, read from a file.
 
-A row names its example by ``example_id`` or by ``instruction`` and ``input``, and has ``alternatives``, a
-list of texts; or it is a row of an alternatives table (``example_id``, ``alternative_index``, ``instruction``).
+A row names its example by ``example_id``, by ``instruction`` and ``input``, or by ``input`` alone where they were
+written from it alone, and has ``alternatives``, a list of texts; or it is a row of an alternatives table
+(``example_id``, ``alternative_index``, ``instruction``).
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ class ReplayGenerator:
             raise ConfigError(f"generator.path={config.path} is not there; check the path")
         self._by_id: dict[str, list[str]] = {}
         self._by_content: dict[_ContentKey, list[str]] = {}
+        self._by_input: dict[str, list[str]] = {}
         self._read()
 
     def identity(self) -> dict[str, Any]:
@@ -54,7 +56,10 @@ class ReplayGenerator:
         )
 
     def _lines(self, example: Example) -> list[str] | None:
-        return self._by_id.get(example.example_id) or self._by_content.get((example.instruction, example.input))
+        content = example.instruction, example.input
+        return (
+            self._by_id.get(example.example_id) or self._by_content.get(content) or self._by_input.get(example.input)
+        )
 
     def _read(self) -> None:
         import polars as pl
@@ -73,10 +78,10 @@ class ReplayGenerator:
                 found[row["example_id"]].append(row["instruction"])
             self._by_id = dict(found)
             return
-        if "alternatives" not in columns or not ({"example_id"} <= columns or {"instruction"} <= columns):
+        if "alternatives" not in columns or not columns & {"example_id", "instruction", "input"}:
             raise GeneratorError(
                 f"{self.path} has the fields {', '.join(table.columns)}; "
-                "replay needs alternatives, and example_id or instruction (and input)"
+                "replay needs alternatives, and example_id, instruction (and input) or input"
             )
         for number, row in enumerate(table.iter_rows(named=True), start=1):
             lines = row["alternatives"]
@@ -86,8 +91,12 @@ class ReplayGenerator:
                 self._by_id[row["example_id"]] = lines
             elif row.get("instruction"):
                 self._by_content[(row["instruction"], row.get("input") or "")] = lines
+            elif row.get("input"):
+                self._by_input[row["input"]] = lines
             else:
-                raise GeneratorError(f"row {number} of {self.path} has no example_id and no instruction; mend it")
+                raise GeneratorError(
+                    f"row {number} of {self.path} has no example_id, no instruction and no input; mend it"
+                )
 
 
 build = ReplayGenerator
