@@ -13,6 +13,7 @@ from tss_lab.store import Store
 from tss_lab.types import Example, FloatArray, Likelihoods
 
 if TYPE_CHECKING:
+    from tss_lab.alternatives.embed import Embedder
     from tss_lab.models.prompted import PromptedModel
 
 
@@ -30,10 +31,16 @@ def evidence_of(
         examples = [by_id[str(example_id)] for example_id in table.example_id_N]
     outputs, instructions = [one.output for one in examples], [one.instruction for one in examples]
 
-    def embed() -> FloatArray:
+    def embedder() -> Embedder:
         from tss_lab.alternatives.embed import Embedder
 
-        embedder = Embedder(config.alternatives.embedder, store, config.paths.cache)
-        return np.asarray(embedder.embed(instructions), dtype=np.float64)
+        return Embedder(config.alternatives.embedder, store, config.paths.cache)
 
-    return Evidence(examples, table, lambda: model().count_tokens(outputs), embed)
+    def embed() -> FloatArray:
+        return np.asarray(embedder().embed(instructions), dtype=np.float64)
+
+    def known() -> FloatArray | None:
+        found = embedder().known(instructions) if (store.root / "embeddings").is_dir() else None
+        return None if found is None else np.asarray(found, dtype=np.float64)
+
+    return Evidence(examples, table, lambda: model().count_tokens(outputs), embed, known)
