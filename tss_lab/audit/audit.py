@@ -113,7 +113,7 @@ def overlap(reference: str, value_N: FloatArray, selection: Selection, seed: int
     is_highest_N = rank_by(value_N, selection.example_id_N, seed) < kept
     draws = hypergeom(num, kept, kept)
     return Overlap(
-        reference, int((is_highest_N & selection.kept_N).sum()), float(draws.mean()),
+        reference, int((is_highest_N & selection.kept_N).sum()), kept * kept / num,
         (int(draws.ppf(0.025)), int(draws.ppf(0.975))),
     )  # fmt: skip
 

@@ -27,7 +27,8 @@ _LARGEST = "1M<n<10M"
 _SHIFTS = 8
 _SPOKEN = 0.01  # a language is named from this share of the kept rows on
 _OF_THE_SELECTION = {
-    "experiment", "dataset", "model", "generator", "alternatives", "scoring", "method", "choose", "budget", "rho", "seed",
+    "experiment", "dataset", "model", "generator", "alternatives", "scoring", "method", "choose", "budget", "rho",
+    "seed",
 }  # fmt: skip
 _STAGES = "stages=[dataset,alternatives,likelihoods,scores,selection]"
 
@@ -37,12 +38,10 @@ def data_card(run: Run) -> str:
     config, selection = run.config, run.selection
     assert selection is not None
     kept, scored = selection.num_kept, len(selection.example_id_N)
-    title = (
-        f"{markdown(config.dataset.name)}: {kept:,} of {scored:,} rows, chosen by {method_title(config.method.name)}"
-    )
+    chosen = f"{kept:,} of {scored:,} rows, chosen by {method_title(config.method.name)}"
     parts = [
         f"---\n{yaml.safe_dump(_front_matter(run, kept), sort_keys=False, allow_unicode=True)}---",
-        f"# {title}",
+        f"# {markdown(config.dataset.name)}: {markdown(chosen)}",
         f"`{names.SELECTED}` holds the rows of the source that were kept, best first, their texts unchanged: "
         "`instruction`, `input`, `output`, `weight` (of mean 1), `score`, `example_id` and the source's other columns. "
         "They load with `datasets.load_dataset` from the folder of this card.",
@@ -125,8 +124,8 @@ def _changes(run: Run) -> Iterator[str]:
         return
     yield "## What it keeps more and less of"
     yield (
-        f"{len(audit.clear):,} of {len(audit.shifts):,} differences are more than a blind draw of as many rows explains "
-        "(Fisher's exact test, Holm's correction, p < 0.05)."
+        f"{len(audit.clear):,} of {len(audit.shifts):,} differences are more than a blind draw of as many rows "
+        "explains (Fisher's exact test, Holm's correction, p < 0.05)."
     )
     shown = shifts_table(audit, _SHIFTS)
     assert shown is not None

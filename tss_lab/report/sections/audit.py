@@ -84,9 +84,9 @@ def summary(run: Run) -> list[tuple[str, str]]:
 
 
 def overlap_words(one: Overlap, audit: Audit) -> str:
-    """``12 of 45 rows; as many drawn blindly share 7 (3 to 12)``."""
+    """``12 of 45 rows; by chance 7 (3 to 12)``."""
     low, high = one.chance
-    return f"{one.shared:,} of {audit.kept:,} rows; a blind draw shares {one.expected:,.0f} ({low:,} to {high:,})"
+    return f"{one.shared:,} of {audit.kept:,} rows; by chance {one.expected:,.0f} ({low:,} to {high:,})"
 
 
 def shift_words(one: Shift) -> str:
