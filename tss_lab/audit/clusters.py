@@ -8,7 +8,7 @@ import numpy as np
 
 from tss_lab.types import FloatArray
 
-_LONGEST = 60
+_LONGEST = 45
 
 
 def clusters(instructions: Sequence[str], embedding_ND: FloatArray, number: int, seed: int) -> list[str]:
