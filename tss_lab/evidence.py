@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tss_lab.config import RunConfig
+from tss_lab.errors import ModelError
 from tss_lab.methods import Evidence
 from tss_lab.store import Store
 from tss_lab.types import Example, FloatArray, Likelihoods
@@ -40,7 +41,12 @@ def evidence_of(
         return np.asarray(embedder().embed(instructions), dtype=np.float64)
 
     def known() -> FloatArray | None:
-        found = embedder().known(instructions) if (store.root / "embeddings").is_dir() else None
+        if not (store.root / "embeddings").is_dir():
+            return None
+        try:
+            found = embedder().known(instructions)
+        except ModelError:  # an embedder that can't be had now has nothing at hand
+            return None
         return None if found is None else np.asarray(found, dtype=np.float64)
 
     return Evidence(examples, table, lambda: model().count_tokens(outputs), embed, known)

@@ -88,8 +88,12 @@ def shifts(values: Mapping[str, Sequence[str]], kept_N: BoolArray) -> tuple[Shif
     num_kept, num_dropped = int(kept_N.sum()), int((~kept_N).sum())
     counted = []
     for name, value_N in values.items():
-        kept = Counter(value for value, is_kept in zip(value_N, kept_N, strict=True) if is_kept)
-        counted += [(name, one, kept[one], total - kept[one]) for one, total in Counter(value_N).items() if one != NO]
+        among_kept = Counter(value for value, is_kept in zip(value_N, kept_N, strict=True) if is_kept)
+        counted += [
+            (name, one, among_kept[one], total - among_kept[one])
+            for one, total in Counter(value_N).items()
+            if one != NO
+        ]
     p_T = [
         float(fisher_exact([[kept, num_kept - kept], [dropped, num_dropped - dropped]]).pvalue)
         for _, _, kept, dropped in counted

@@ -20,7 +20,7 @@ def instruction_verb(instruction: str) -> str:
     A word after one of ``before_nouns`` ("a list", "the following answer") isn't taken for a verb. ``is``, ``can`` and
     their like count only as the first word.
     """
-    words = _WORD.findall(_plain(instruction))
+    words: list[str] = _WORD.findall(_plain(instruction))
     verbs, questions = _words("verbs"), _words("questions")
     if words and words[0] in _words("auxiliaries"):
         return words[0]
