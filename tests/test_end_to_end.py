@@ -100,6 +100,10 @@ def test_a_sweep_over_all_methods_scores_each_pair_once(place, monkeypatch):
         assert Counter(row["set_aside"] for row in scored) == {None: 20, "held out": 4}
         assert {row["example_id"] for row in scored if row["kept"]} == {row["example_id"] for row in selected}
         assert all(row["kind"].startswith("kind ") for row in scored)
+        audit = read_run(run).audit
+        assert (audit.rows, audit.kept) == (20, scores["kept"].sum())
+        assert bool(audit.shifts) == (method != "full")
+        assert f"method={method}" in (run / "README.md").read_text(encoding="utf-8").replace("\\", "")
         assert json.loads((run / "run.json").read_text(encoding="utf-8"))["status"] == "finished"
         assert yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))["method"]["name"] == method
 

@@ -110,7 +110,7 @@ class Task:
         try:
             from tss_lab.pipeline import run
 
-            run(config)
+            run(config, list(HydraConfig.get().overrides.task))
         except TssError as error:
             if self.sweeps or _wants_tracebacks():
                 log.error("%s stopped: %s", name, error, exc_info=_wants_tracebacks())

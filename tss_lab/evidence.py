@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tss_lab.config import RunConfig
+from tss_lab.errors import ModelError
 from tss_lab.methods import Evidence
 from tss_lab.store import Store
 from tss_lab.types import Example, FloatArray, Likelihoods
 
 if TYPE_CHECKING:
+    from tss_lab.alternatives.embed import Embedder
     from tss_lab.models.prompted import PromptedModel
 
 
@@ -30,10 +32,21 @@ def evidence_of(
         examples = [by_id[str(example_id)] for example_id in table.example_id_N]
     outputs, instructions = [one.output for one in examples], [one.instruction for one in examples]
 
-    def embed() -> FloatArray:
+    def embedder() -> Embedder:
         from tss_lab.alternatives.embed import Embedder
 
-        embedder = Embedder(config.alternatives.embedder, store, config.paths.cache)
-        return np.asarray(embedder.embed(instructions), dtype=np.float64)
+        return Embedder(config.alternatives.embedder, store, config.paths.cache)
 
-    return Evidence(examples, table, lambda: model().count_tokens(outputs), embed)
+    def embed() -> FloatArray:
+        return np.asarray(embedder().embed(instructions), dtype=np.float64)
+
+    def known() -> FloatArray | None:
+        if not (store.root / "embeddings").is_dir():
+            return None
+        try:
+            found = embedder().known(instructions)
+        except ModelError:  # an embedder that can't be had now has nothing at hand
+            return None
+        return None if found is None else np.asarray(found, dtype=np.float64)
+
+    return Evidence(examples, table, lambda: model().count_tokens(outputs), embed, known)

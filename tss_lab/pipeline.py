@@ -7,7 +7,6 @@ happen in the step that needs them.
 from __future__ import annotations
 
 import logging
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tss_lab.config import ModelConfig, RunConfig
+from tss_lab.engine.release import let_go
 from tss_lab.errors import DataError
 from tss_lab.evidence import evidence_of
 from tss_lab.methods import (
@@ -51,26 +51,18 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def run(config: RunConfig) -> Path:
-    """Runs the stages of a config and returns the run's folder; whatever happens, the job lets go of what it held."""
+def run(config: RunConfig, overrides: Sequence[str] = ()) -> Path:
+    """Runs the stages of a config and returns the run's folder; whatever happens, the job lets go of what it held.
+
+    ``overrides`` are the settings as they were typed, for the record.
+    """
     try:
-        return _run(config)
+        return _run(config, overrides)
     finally:
         let_go()
 
 
-def let_go() -> None:
-    """Gives back memory and compiled attention: the jobs of a sweep share one process."""
-    if "torch" not in sys.modules:
-        return  # this job never needed it
-    from tss_lab.engine.flex import forget_compiled
-    from tss_lab.models import free_memory
-
-    forget_compiled()
-    free_memory()
-
-
-def _run(config: RunConfig) -> Path:
+def _run(config: RunConfig, overrides: Sequence[str]) -> Path:
     from tss_lab.tracking.loggers import open_loggers
 
     began, store = time.perf_counter(), Store(config.paths.store)
@@ -80,6 +72,7 @@ def _run(config: RunConfig) -> Path:
     plan = plan_run(config, method.needs.kinds, is_trained=is_mine and (path / names.TRAINING).exists())
     refuse_early(config, plan, is_evaluated=is_mine and (path / names.TUNED / names.RESULTS).exists())
     with open_folder(config) as folder, open_loggers(config, folder.path, wanted=plan.sft.may_compute) as loggers:
+        folder.note(overrides=list(overrides))
         log.info("%s: %s; results go to %s", config.run_name, plan.in_words(), folder.path)
         dataset = read_dataset(config, folder)
         model = find_model(config, plan, dataset, folder) if plan.needs_model else None
@@ -191,8 +184,7 @@ def score(config: RunConfig, method: Method, evidence: Evidence, folder: RunFold
         raise DataError(f"no example could be scored; {folder.path / names.SET_ASIDE} lists why each was set aside")
     with folder.step("scores") as step:
         scores_N = score_examples(method, evidence, config.seed)
-        spread = {"mean": scores_N.mean(), "std": scores_N.std(), "min": scores_N.min(), "max": scores_N.max()}
-        step.measure("scores", {name: float(value) for name, value in spread.items()})
+        step.measure("scores", {name: float(getattr(scores_N, name)()) for name in ("mean", "std", "min", "max")})
         if PromptKind.ALTERNATIVE in method.needs.kinds and not method.needs.per_token:
             stability = ranking_stability(evidence, lambda mine: method.score(mine, config.seed))
             step.record(ranking_stability=stability)
@@ -204,7 +196,10 @@ def choose(
     plan: StagePlan, config: RunConfig, method: Method, chooser: Chooser, evidence: Evidence, scores_N: FloatArray,
     dataset: Dataset, folder: RunFolder,
 ) -> tuple[Selection, WeightStatistics]:  # fmt: skip
-    """Step 5: which examples are kept, and how much each weighs."""
+    """Step 5: which examples are kept, how much each weighs, and how the kept differ from the others."""
+    from tss_lab.audit import audit_selection
+    from tss_lab.report.data_card import data_card
+
     with folder.step("selection") as step:
         budget = Budget(config.budget.kind, config.rho)
         selection, weights = select(method, chooser, config.method, budget, config.seed, evidence, scores_N)
@@ -217,6 +212,11 @@ def choose(
         scored, kept = len(selection.example_id_N), selection.num_kept
         step.measure("selection", {"scored": scored, "kept": kept, **weights.figures()})
         log.info("kept %d of %d examples; effective sample size %.1f", kept, scored, weights.effective_size)
+        if folder.is_writer:
+            audit = audit_selection(evidence, selection, config.audit, config.seed, in_tokens=plan.needs_model)
+            step.write(names.AUDIT, asdict(audit))
+            step.measure("audit", audit.figures())
+            step.write(names.CARD, data_card(read_run(folder.path)))
     return selection, weights
 
 

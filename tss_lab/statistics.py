@@ -34,6 +34,29 @@ def wilson_interval(successes: int, n: int, level: float = LEVEL) -> tuple[float
     return float(found.low), float(found.high)
 
 
+def share_difference(
+    first: tuple[int, int], second: tuple[int, int], level: float = LEVEL
+) -> tuple[float, float, float]:
+    """First share − second share, and Newcombe's interval of it (his method 10, from Wilson's two intervals).
+
+    Each share is (successes, n), n at least 1; the interval lies in [−1, 1] and has a width for 0 and n successes too.
+    """
+    shares = [successes / n for successes, n in (first, second)]
+    (low_1, high_1), (low_2, high_2) = (wilson_interval(successes, n, level) for successes, n in (first, second))
+    difference = shares[0] - shares[1]
+    low = difference - math.hypot(shares[0] - low_1, high_2 - shares[1])
+    return difference, low, difference + math.hypot(high_1 - shares[0], shares[1] - low_2)
+
+
+def holm(p_T: npt.ArrayLike) -> FloatArray:
+    """Holm's p-values of T tests, each in the order it was given: (T,). Below 0.05, few of them are wrong together."""
+    p = np.asarray(p_T, dtype=np.float64)
+    order = np.argsort(p, kind="stable")
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)), 1.0)
+    return adjusted
+
+
 def accuracy_interval(accuracy: Estimate, level: float = LEVEL) -> tuple[float, float]:
     """Interval of an accuracy in percent: the normal one, or Wilson's where all items are right or all wrong."""
     if accuracy.n and accuracy.value in (0.0, 100.0) and not accuracy.standard_error > 0:

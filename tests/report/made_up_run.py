@@ -1,11 +1,13 @@
 """A made-up run with everything a page can show, and texts that try to break out of it."""
 
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 
 from tests.made_up import result_of, run_config, write_folder
-from tss_lab.runs import Run, open_folder, read_run
+from tss_lab.runs import Run, names, open_folder, read_run
+from tss_lab.runs.audits import Audit, Overlap, Shift
 from tss_lab.types import Alternative, Estimate, Example, HeldOutMeasure, Likelihoods, Selection, SetAside
 
 HOSTILE = "<script>alert('x')</script>\"'&</style></td><img src=x onerror=alert(1)>{{ 7 * 7 }}"
@@ -54,6 +56,15 @@ def tables(text=HOSTILE):
     return examples, alternatives, likelihoods, selection
 
 
+def audit(text=HOSTILE):
+    """What a selection of 8 of 24 rows keeps and drops."""
+    shift = Shift("category", text, 4, 2, 0.5, 0.125, 0.375, (0.05, 0.65), 4 / 6, (0.3, 0.9), 0.01, 0.04)
+    other = replace(shift, value="kind 2", kept=1, dropped=5, of_kept=0.125, of_dropped=0.3125, difference=-0.1875,
+                    difference_bounds=(-0.45, 0.21), keeps=1 / 6, p=0.6, p_holm=1.0)  # fmt: skip
+    overlaps = (Overlap("the longest outputs", 4, 8 / 3, (1, 5)),)
+    return Audit(24, 8, 24, 8, {"en": 1.0}, 0.625, (0.4, 0.85), (shift, other), overlaps, {"source": f"same: {text}"})
+
+
 def facts(text=HOSTILE):
     """What run.json says of the steps before the selection."""
     return {
@@ -98,4 +109,5 @@ def full_run(runs: Path, text: str = HOSTILE, **changes) -> Run:
     folder = write_folder(config(runs, text), **{**content, **changes})
     with open_folder(config(runs, text)) as opened, opened.step("likelihoods") as step:
         step.record(**facts(text))
+        step.write(names.AUDIT, asdict(audit(text)))
     return read_run(folder)

@@ -36,8 +36,8 @@ from tss_lab.runs import read_run
 from tss_lab.types import Selection
 
 VOID = {"meta", "br", "img", "link", "input", "hr"}
-ANCHORS = ["run", "scores", "examples", "alternatives", "weights", "training", "held-out", "evaluation", "provenance",
-           "reading"]  # fmt: skip
+ANCHORS = ["run", "scores", "examples", "audit", "alternatives", "weights", "training", "held-out", "evaluation",
+           "provenance", "reading"]  # fmt: skip
 
 
 class Outline(HTMLParser):
@@ -123,7 +123,7 @@ def test_every_section_and_figure_of_a_whole_run_is_there(page, html):
     assert set(ANCHORS) <= set(parsed.ids)
     assert len(parsed.ids) == len(set(parsed.ids))
     drawn = [part for section in page.sections for part in section.parts if isinstance(part, Figure)]
-    assert len(drawn) == 9
+    assert len(drawn) == 10
     assert parsed.tags.count("figure") == len(drawn)
     labels = [value for name, value in parsed.attributes if name == "aria-label"]
     assert all(figure.alt_text in labels and len(figure.alt_text) > 40 for figure in drawn)

@@ -34,6 +34,8 @@ def test_main_numbers_are_there(tmp_path):
         "pairs scored": "96, 6 from the store",
         "self-check": "4.0e-05 nats at most from a plain pass",
         "kept": "8 of 24 examples",
+        "more among the kept": "category [bold]text[/bold] +37.5 points [+5.0, +65.0]",
+        "shared with the longest outputs": "4 of 8 rows; by chance 3 (1 to 5)",
         "set aside": "1 row, listed in set_aside.jsonl",
         "weighted loss, first and last batch": "3.000 and 1.000 (30 steps)",
         "[bold]text[/bold]": "2.000 ± 0.100 before, 1.500 ± 0.100 after tuning",

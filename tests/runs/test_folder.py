@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import asdict
 
 import numpy as np
 import polars as pl
@@ -10,6 +11,7 @@ import pytest
 from tests.made_up import result_of, run_config, write_folder
 from tss_lab.errors import ArtifactError
 from tss_lab.runs import names, open_folder, read_run
+from tss_lab.runs.audits import Audit, Overlap, Shift
 from tss_lab.types import Alternative, Estimate, Example, HeldOutMeasure, Likelihoods, Selection, SetAside
 
 EXAMPLES = [
@@ -63,9 +65,23 @@ def test_what_goes_in_comes_out(tmp_path):
     assert run.held_out_table.equals(given["held_out_table"])
 
 
+def test_the_audit_comes_back_as_it_went_in(tmp_path):
+    shift = Shift("category", "a | b", 3, 1, 0.75, 1 / 6, 7 / 12, (-0.1, 0.9), 0.75, (0.3, 0.95), 40 / 210, 1.0)
+    overlap = Overlap("the longest outputs", 2, 1.6, (0, 3))
+    audit = Audit(10, 4, 10, 4, {"en": 1.0}, 0.5, None, (shift,), (overlap,), {"source": "no row has one"})
+    config = run_config(tmp_path / "runs", "a")
+    folder = write_folder(config)
+    with open_folder(config) as opened, opened.step("selection") as step:
+        step.write(names.AUDIT, asdict(audit))
+    assert read_run(folder).audit == audit
+    (folder / names.AUDIT).write_text('{"rows": 10}', encoding="utf-8")
+    with pytest.raises(ArtifactError, match=r"audit.json can't be read .*; run the same command again"):
+        _ = read_run(folder).audit
+
+
 def test_a_run_that_did_nothing_is_a_run(tmp_path):
     run = read_run(write_folder(run_config(tmp_path / "runs", "a")))
-    assert run.selection is run.likelihoods is run.training is run.tuned is run.zero_shot is None
+    assert run.audit is run.selection is run.likelihoods is run.training is run.tuned is run.zero_shot is None
     assert run.held_out == run.alternatives == run.examples == []
 
 

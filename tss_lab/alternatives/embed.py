@@ -51,6 +51,12 @@ class Embedder:
                 self._compute({name: text for name, text in zip(names, texts, strict=True) if name not in known}, known)
         return np.stack([known[name] for name in names])
 
+    def known(self, texts: Sequence[str]) -> Vectors | None:
+        """The same where the store holds every text, else None: nothing is computed."""
+        names = [_name(text) for text in texts]
+        found = self._known(names)
+        return np.stack([found[name] for name in names]) if found.keys() >= set(names) else None
+
     def _known(self, names: Sequence[str]) -> dict[str, Vectors]:
         table = self._artifact.scan()
         if table is None:

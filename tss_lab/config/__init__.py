@@ -6,6 +6,7 @@ here, and its usual value stands in the yaml.
 
 from tss_lab.config.choice import (
     AlternativesConfig,
+    AuditConfig,
     BudgetConfig,
     ChooseConfig,
     MethodConfig,
@@ -23,6 +24,7 @@ __all__ = [
     "DATA_SUFFIXES",
     "STAGES",
     "AlternativesConfig",
+    "AuditConfig",
     "BudgetConfig",
     "ChooseConfig",
     "CorruptionKind",

@@ -99,3 +99,20 @@ class ChooseConfig(Section):
 
 class BudgetConfig(Section):
     kind: Literal["examples", "tokens"]
+
+
+class AuditConfig(Section):
+    """What a selection keeps against what it drops; no score depends on it."""
+
+    clusters: Literal["auto", "always", "never"] = "auto"
+    """Of instructions, by k-means of their embeddings. auto: where the store holds them. always: they are made."""
+    num_clusters: Annotated[int, Field(ge=2)] = 8
+    length_bins: Annotated[int, Field(ge=2)] = 5
+    most_values: Count = 15
+    """Values of a property that stand by themselves; the rarer ones are put together."""
+    fewest_rows: Count = 5
+    """A value that fewer rows have is put together with other rare ones."""
+    language_confidence: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """A language is told from this probability on."""
+    max_rows: Annotated[int, Field(ge=100)] = 100_000
+    """Properties of more rows are compared on a sample of so many."""

@@ -38,6 +38,7 @@ def data_name(path: str | None) -> str:
 
 
 class DatasetConfig(Section):
+    not_identity = frozenset({"licence"})
     name: str
     """What the data are called on pages and in a run's name; null: ``data_name(path)``."""
     reader: str
@@ -46,6 +47,8 @@ class DatasetConfig(Section):
     """A file, a directory, a mirror of the Hub data set, or a Hub id."""
     hub_id: str | None = None
     """Read from the Hub where ``path`` is not given."""
+    licence: str | None = None
+    """As the Hub names it, for the data card of a selection; null: unknown."""
     subset: str | None = None
     split: str = "train"
     fields: dict[str, str | None] = Field(default_factory=dict)

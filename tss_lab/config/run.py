@@ -6,7 +6,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from tss_lab.config.choice import AlternativesConfig, BudgetConfig, ChooseConfig, MethodConfig, ScoringConfig
+from tss_lab.config.choice import (
+    AlternativesConfig,
+    AuditConfig,
+    BudgetConfig,
+    ChooseConfig,
+    MethodConfig,
+    ScoringConfig,
+)
 from tss_lab.config.data import DatasetConfig
 from tss_lab.config.models import GeneratorConfig, ModelConfig
 from tss_lab.config.probe import ProbeConfig
@@ -34,7 +41,7 @@ class Paths(Section):
 class RunConfig(Section):
     """One run of the pipeline."""
 
-    not_identity = frozenset({"stages", "paths", "logger", "overwrite", "probe"})
+    not_identity = frozenset({"stages", "paths", "logger", "overwrite", "audit", "probe"})
 
     experiment_name: str
     run_name: str
@@ -52,6 +59,7 @@ class RunConfig(Section):
     method: MethodConfig
     choose: ChooseConfig
     budget: BudgetConfig
+    audit: AuditConfig = AuditConfig()
     probe: ProbeConfig = ProbeConfig()
     sft: SftConfig
     trainer: TrainerConfig

@@ -51,6 +51,8 @@ class Evidence:
     """None for a method whose ``Needs`` names no prompt kind."""
     count_target_tokens: Callable[[], IntArray] = field(default=_not_provided("target token counts"), repr=False)
     embed_instructions: Callable[[], FloatArray] = field(default=_not_provided("embeddings"), repr=False)
+    known_embeddings: Callable[[], FloatArray | None] = field(default=lambda: None, repr=False)
+    """The same where they needn't be computed; None elsewhere."""
 
     def __len__(self) -> int:
         return len(self.examples)

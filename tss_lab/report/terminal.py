@@ -11,9 +11,10 @@ from rich.text import Text
 from tss_lab.report import parts
 from tss_lab.report.numbers import DASH, NOTHING_CHANGED
 from tss_lab.report.sections.alternatives import quality_facts, sources_table
+from tss_lab.report.sections.audit import summary as audit_rows
 from tss_lab.report.sections.evaluation import evaluation_table
 from tss_lab.report.sections.held_out import held_out_table
-from tss_lab.report.sections.probe import summary_rows
+from tss_lab.report.sections.probe import summary_rows as probe_rows
 from tss_lab.runs import Run, names
 
 
@@ -66,7 +67,7 @@ def _until_selection(run: Run) -> list[tuple[str, str]]:
         rows.append(("self-check", f"{apart:.1e} nats at most from a plain pass"))
     if selection is not None:
         rows.append(("kept", f"{selection.num_kept:,} of {len(selection.example_id_N):,} examples"))
-    rows += summary_rows(run)
+    rows += [*probe_rows(run), *audit_rows(run)]
     if run.set_aside:
         count = f"{len(run.set_aside):,} {'row' if len(run.set_aside) == 1 else 'rows'}"
         rows.append(("set aside", f"{count}, listed in {names.SET_ASIDE}"))

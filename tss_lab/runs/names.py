@@ -13,6 +13,7 @@ CONFIG, RECORD, METRICS, LOG = "config.yaml", "run.json", "metrics.json", "run.l
 EXAMPLES, ALTERNATIVES, SET_ASIDE = "examples.parquet", "alternatives.parquet", "set_aside.jsonl"
 LIKELIHOODS, SCORES, SELECTED = "likelihoods.parquet", "scores.parquet", "selected.jsonl"
 SCORED = "scored.jsonl"
+AUDIT, CARD = "audit.json", "README.md"
 PROBE, PROBED = "probe.json", "probe.parquet"
 TRAINING, CHECKPOINTS, MODEL = "training.json", "checkpoints", "model"
 TUNED, ZERO_SHOT = "eval", "eval/zero_shot"
@@ -21,8 +22,8 @@ REPORT, PAGE = "report", "index.html"
 LOGS = ("logs", "tensorboard", "wandb")
 
 WRITTEN = (
-    CONFIG, RECORD, METRICS, LOG, EXAMPLES, ALTERNATIVES, SET_ASIDE, LIKELIHOODS, SCORES, SELECTED, SCORED, PROBE,
-    PROBED, TRAINING, CHECKPOINTS, MODEL, TUNED, REPORT, *LOGS,
+    CONFIG, RECORD, METRICS, LOG, EXAMPLES, ALTERNATIVES, SET_ASIDE, LIKELIHOODS, SCORES, SELECTED, SCORED, AUDIT,
+    CARD, PROBE, PROBED, TRAINING, CHECKPOINTS, MODEL, TUNED, REPORT, *LOGS,
 )  # fmt: skip
 """All that a run writes into its folder, for whoever empties one."""
 

@@ -16,6 +16,7 @@ import polars as pl
 from tss_lab.config import RunConfig
 from tss_lab.errors import ArtifactError
 from tss_lab.runs import names
+from tss_lab.runs.audits import Audit, read_audit
 from tss_lab.runs.evaluations import Evaluated, read_evaluation
 from tss_lab.runs.likelihoods import to_likelihoods
 from tss_lab.runs.probe import Probe, read_probe
@@ -115,6 +116,12 @@ class Run:
     def selection(self) -> Selection | None:
         table = self._table(names.SCORES)
         return to_selection(table) if table is not None else None
+
+    @cached_property
+    def audit(self) -> Audit | None:
+        """What the selection keeps against what it drops."""
+        found: Audit | None = self._read(names.AUDIT, read_audit)
+        return found
 
     @cached_property
     def num_target_tokens(self) -> Mapping[str, int]:
