@@ -7,7 +7,8 @@ from transformers import AutoTokenizer
 
 from tests.made_up import run_config
 from tss_lab.data import load_examples
-from tss_lab.doctor import contamination, copies, examine, machine, passes, tokens
+from tss_lab.doctor import contamination, copies, machine, passes, tokens
+from tss_lab.doctor.examine import examine
 from tss_lab.doctor.gather import num_parameters, tokens_of
 from tss_lab.doctor.measure import sampled_pairs
 from tss_lab.errors import ArtifactError

@@ -21,7 +21,7 @@ _REMEDIES = {
 }
 # Overrides that are in the run's name already, or that change where things go but not what they are.
 _NOT_IN_HASH = re.compile(
-    r"^\+?(experiment|experiment_name|method|rho|seed|stages|run_name|overwrite|paths\..*|logger(\..*)?|trainer)="
+    r"^\+?(experiment|experiment_name|method|rho|seed|stages|run_name|overwrite|paths\..*|logger(\..*)?|doctor(\..*)?|trainer)="
 )
 _UNNAMED = "unnamed"
 

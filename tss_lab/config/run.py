@@ -8,14 +8,17 @@ from pydantic import Field, model_validator
 
 from tss_lab.config.choice import AlternativesConfig, BudgetConfig, ChooseConfig, MethodConfig, ScoringConfig
 from tss_lab.config.data import DatasetConfig
+from tss_lab.config.doctor import DoctorConfig
 from tss_lab.config.models import GeneratorConfig, ModelConfig
 from tss_lab.config.probe import ProbeConfig
 from tss_lab.config.section import Folder, Section
 from tss_lab.config.tuning import EvalConfig, LoggerConfig, SftConfig, TrainerConfig
 
-Stage = Literal["dataset", "alternatives", "likelihoods", "scores", "selection", "probe", "sft", "evaluation", "report"]
+Stage = Literal[
+    "dataset", "doctor", "alternatives", "likelihoods", "scores", "selection", "probe", "sft", "evaluation", "report",
+]  # fmt: skip
 STAGES: tuple[Stage, ...] = (
-    "dataset", "alternatives", "likelihoods", "scores", "selection", "probe", "sft", "evaluation", "report",
+    "dataset", "doctor", "alternatives", "likelihoods", "scores", "selection", "probe", "sft", "evaluation", "report",
 )  # fmt: skip
 _HARD_SET = 4
 
@@ -34,7 +37,7 @@ class Paths(Section):
 class RunConfig(Section):
     """One run of the pipeline."""
 
-    not_identity = frozenset({"stages", "paths", "logger", "overwrite", "probe"})
+    not_identity = frozenset({"stages", "paths", "logger", "overwrite", "probe", "doctor"})
 
     experiment_name: str
     run_name: str
@@ -57,6 +60,7 @@ class RunConfig(Section):
     trainer: TrainerConfig
     eval: EvalConfig
     logger: LoggerConfig
+    doctor: DoctorConfig = DoctorConfig()
 
     @property
     def share(self) -> float:

@@ -4,6 +4,6 @@ A check is a pure function from a family's values to one ``Finding``; it stands 
 the family's ``CHECKS``. The values are gathered in ``gather`` (what needs no forward pass) and ``measure``.
 """
 
-from tss_lab.doctor.examine import examine
+from tss_lab.doctor.step import check_up
 
-__all__ = ["examine"]
+__all__ = ["check_up"]

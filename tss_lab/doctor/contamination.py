@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from tss_lab.doctor.copies import text_of, words
 from tss_lab.evaluation.items import BenchmarkItem
-from tss_lab.runs.findings import Finding
+from tss_lab.runs.findings import Figures, Finding
 from tss_lab.types import Example
 
 _MOST_SHOWN = 2
@@ -76,7 +76,7 @@ def benchmark_items(items: Items) -> Finding:
     rows = list(dict.fromkeys(one.example.example_id for one in items.overlaps))
     touched = {one.item.place: one.item.benchmark for one in items.overlaps}
     whole = {one.item.place for one in items.overlaps if one.whole}
-    figures = {
+    figures: Figures = {
         "items": items.num, "items_sharing_words": len(touched), "items_whole": len(whole),
         "items_too_short": items.num_too_short, "ngram": items.ngram, "examples": items.num_examples,
         "example_ids": rows,

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from tss_lab.runs.findings import Finding
+from tss_lab.runs.findings import Figures, Finding
 from tss_lab.types import Example
 
 SHINGLE_WORDS = 3
@@ -88,7 +88,7 @@ def duplicates(rows: Rows) -> Finding:
     text = f"{len(repeated):,} of {len(rows.examples):,} rows say word for word what an earlier one says"
     if rows.num_dropped:
         text += f"; {rows.num_dropped:,} exact copies were set aside before"
-    figures = {
+    figures: Figures = {
         "rows": len(repeated), "examples": len(rows.examples), "set_aside": rows.num_dropped,
         "example_ids": _ids(repeated),
     }  # fmt: skip
@@ -104,7 +104,7 @@ def near_duplicates(rows: Rows) -> Finding:
     again = sorted({second for _, second in pairs})
     share = len(again) / max(1, count)
     text = f"{len(again):,} of {count:,} rows differ from an earlier one in a few words"
-    figures = {
+    figures: Figures = {
         "rows": len(again), "examples": count, "share": share, "similarity": rows.similarity,
         "example_ids": _ids(rows.examples[index] for index in again),
     }  # fmt: skip
@@ -124,7 +124,7 @@ def held_out_copies(rows: Rows) -> Finding:
     leaked = {index for index, one in enumerate(rows.held_out) if tuple(words(text_of(one))) in known}
     leaked |= {second - count for first, second, _ in rows.near if first < count <= second}
     text = f"{len(leaked):,} of {len(rows.held_out):,} held-out rows stand, nearly or fully, among those to choose from"
-    figures = {
+    figures: Figures = {
         "rows": len(leaked), "held_out": len(rows.held_out),
         "example_ids": _ids(rows.held_out[index] for index in sorted(leaked)),
     }  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tss_lab.runs.findings import Finding
+from tss_lab.runs.findings import Figures, Finding
 
 _TIGHT = 0.8
 """A larger share of what is free is tight: other programs, and caches, want some too."""
@@ -52,7 +52,7 @@ def _judged(name: str, uses: Sequence[Use], remedy: str, spare_bytes: int) -> Fi
         f"{use.what} takes {gigabytes(use.needed_bytes)} of {gigabytes(use.free_bytes)} free {use.where}"
         for use in uses
     )
-    figures = {
+    figures: Figures = {
         f"{use.what.partition(',')[0]}_{kind}": value
         for use in uses
         for kind, value in (("needed_bytes", use.needed_bytes), ("free_bytes", use.free_bytes))

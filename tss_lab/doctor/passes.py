@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tss_lab.runs.findings import Finding, skipped
+from tss_lab.runs.findings import Figures, Finding, Status, skipped
 from tss_lab.scoring.pace import in_words
 from tss_lab.statistics import spearman
 from tss_lab.types import FloatArray, IntArray
@@ -64,7 +64,7 @@ class Passes:
 def finite(passes: Passes) -> Finding:
     """No likelihood is NaN or infinite."""
     bad = int(np.sum(~np.isfinite(passes.packed_P)))
-    figures = {"pairs": len(passes.packed_P), "not_finite": bad}
+    figures: Figures = {"pairs": len(passes.packed_P), "not_finite": bad}
     if not bad:
         return Finding("finite", "ok", f"all {len(passes.packed_P):,} log-likelihoods are finite numbers", "", figures)
     text = f"{bad:,} of {len(passes.packed_P):,} log-likelihoods are no finite numbers"
@@ -81,7 +81,12 @@ def one_and_many(passes: Passes) -> Finding:
         return skipped("one_and_many", passes.problems["one_and_many"])
     apart_Q = np.abs(passes.packed_Q - passes.alone_Q)
     worst, largest = _largest(apart_Q), _largest(apart_Q / passes.num_target_tokens_Q)
-    figures = {"pairs": len(apart_Q), "largest_nats": worst, "largest_nats_a_token": largest, "engine": passes.engine}
+    figures: Figures = {
+        "pairs": len(apart_Q),
+        "largest_nats": worst,
+        "largest_nats_a_token": largest,
+        "engine": passes.engine,
+    }
     text = (
         f"{len(apart_Q):,} pairs together and each alone are at most {worst:.1e} nats apart ({passes.engine} engine, "
         f"{passes.dtype})"
@@ -104,7 +109,7 @@ def evaluation_harness(passes: Passes) -> Finding:
         f"{len(passes.harness_Q):,} pairs are at most {worst:.1e} nats from lm-evaluation-harness's, in float32 "
         f"({HARNESS_TOLERANCE:g} allowed)"
     )
-    figures = {"pairs": len(passes.harness_Q), "largest_nats": worst, "allowed_nats": HARNESS_TOLERANCE}
+    figures: Figures = {"pairs": len(passes.harness_Q), "largest_nats": worst, "allowed_nats": HARNESS_TOLERANCE}
     if worst <= HARNESS_TOLERANCE:
         return Finding("evaluation_harness", "ok", text, "", figures)
     return Finding(
@@ -121,14 +126,14 @@ def precision(passes: Passes) -> Finding:
     low_Q = passes.packed_Q
     worst = _largest(np.abs(low_Q - passes.exact_Q))
     ranks = spearman(low_Q / passes.num_target_tokens_Q, passes.exact_Q / passes.num_target_tokens_Q)
-    figures = {"dtype": passes.dtype, "pairs": len(low_Q), "largest_nats": worst, "rank_correlation": ranks}
+    figures: Figures = {"dtype": passes.dtype, "pairs": len(low_Q), "largest_nats": worst, "rank_correlation": ranks}
     text = (
         f"{passes.dtype} is at most {worst:.2g} nats from float32 on {len(low_Q):,} pairs; rank correlation of means a "
         f"token {ranks:.4f}"
     )
     if ranks >= _GOOD_RANKS:
         return Finding("precision", "ok", text, "", figures)
-    status = "warning" if ranks >= _POOR_RANKS else "failure"  # not a number fails
+    status: Status = "warning" if ranks >= _POOR_RANKS else "failure"  # not a number fails
     return Finding("precision", status, text, "take scoring.dtype=float32", figures)
 
 
@@ -139,7 +144,7 @@ def throughput(passes: Passes) -> Finding:
         return skipped("throughput", "the method needs no likelihood")
     pairs = passes.num_examples * passes.pairs_an_example
     seconds = pairs * passes.length_ratio / rate
-    figures = {"pairs_per_second": rate, "pairs": pairs, "estimated_seconds": seconds}
+    figures: Figures = {"pairs_per_second": rate, "pairs": pairs, "estimated_seconds": seconds}
     text = (
         f"{rate:,.1f} pairs a second; {pairs:,} pairs ({passes.num_examples:,} examples x {passes.pairs_an_example}) "
         f"take about {in_words(seconds)}, less what the store holds"

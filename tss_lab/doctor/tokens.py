@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tss_lab.runs.findings import Finding
+from tss_lab.runs.findings import Figures, Finding
 from tss_lab.types import Example, PromptKind
 
 _MANY_MERGED = 0.05
@@ -47,7 +47,7 @@ def merge_rate(tokens: Tokens) -> Finding:
     count = sum(tokens.merged_N)
     rate = count / max(1, tokens.num)
     text = f"prompt and output would merge a token in {count:,} of {tokens.num:,} examples"
-    figures = {"merged": count, "examples": tokens.num, "rate": rate}
+    figures: Figures = {"merged": count, "examples": tokens.num, "rate": rate}
     if rate <= _MANY_MERGED:
         return Finding("merge_rate", "ok", text, "", figures)
     remedy = "take a template that ends in a line break (scoring.template=alpaca), or strip the outputs' first blanks"
@@ -56,7 +56,7 @@ def merge_rate(tokens: Tokens) -> Finding:
 
 def beginning(tokens: Tokens) -> Finding:
     """The beginning token stands once, at the very start, where the tokenizer begins sequences with one."""
-    figures = {"examples": tokens.num, "bos_id": tokens.bos_ids[0] if tokens.bos_ids else None}
+    figures: Figures = {"examples": tokens.num, "bos_id": tokens.bos_ids[0] if tokens.bos_ids else None}
     if not tokens.bos_ids:
         return Finding(
             "beginning", "ok", "the tokenizer begins sequences with no token, and none is added", "", figures
@@ -80,7 +80,13 @@ def truncation(tokens: Tokens) -> Finding:
     cut, refused = sum(tokens.truncated_N), len(tokens.refused)
     total = tokens.num + refused
     share = (cut + refused) / max(1, total)
-    figures = {"cut": cut, "refused": refused, "examples": total, "share": share, "max_length": tokens.max_length}
+    figures: Figures = {
+        "cut": cut,
+        "refused": refused,
+        "examples": total,
+        "share": share,
+        "max_length": tokens.max_length,
+    }
     limit = "no limit" if tokens.max_length is None else f"the limit of {tokens.max_length:,} tokens"
     text = f"{cut:,} of {total:,} examples are cut to {limit}"
     if refused:
@@ -96,7 +102,7 @@ def short_outputs(tokens: Tokens) -> Finding:
     count = sum(len(target) <= _SHORT for target in tokens.target_ids_N)
     share = count / max(1, tokens.num)
     text = f"{count:,} of {tokens.num:,} outputs have one or two tokens"
-    figures = {"short": count, "examples": tokens.num, "share": share}
+    figures: Figures = {"short": count, "examples": tokens.num, "share": share}
     by_ratio = PromptKind.UNCONDITIONAL in tokens.kinds
     if share <= (0.0 if by_ratio else _MANY_SHORT):
         return Finding("short_outputs", "ok", text, "", figures)
@@ -108,7 +114,7 @@ def short_outputs(tokens: Tokens) -> Finding:
 def special_tokens(tokens: Tokens) -> Finding:
     """Texts that spell a token which only a template should write."""
     count, by_token = tokens.rows_with_special_tokens, tokens.rows_by_special_token
-    figures = {"rows": count, **{f"rows with {token}": rows for token, rows in by_token.items()}}
+    figures: Figures = {"rows": count, **{f"rows with {token}": rows for token, rows in by_token.items()}}
     if not count:
         return Finding("special_tokens", "ok", "no text spells a special token of the model", "", figures)
     shown = ", ".join(f"{token} in {rows:,}" for token, rows in list(by_token.items())[:3])
@@ -124,7 +130,7 @@ def template(name: str, *, is_chat: bool, model_has_chat: bool) -> Finding:
         is_chat: whether it is the tokenizer's own chat template.
         model_has_chat: whether the tokenizer has one.
     """
-    figures: dict[str, str | int] = {"template": name, "model_has_chat_template": int(model_has_chat)}
+    figures: Figures = {"template": name, "model_has_chat_template": int(model_has_chat)}
     if is_chat and not model_has_chat:
         text = f"scoring.template={name}, and the model has no chat template: it was never tuned for turns"
         return Finding("template", "failure", text, "take scoring.template=alpaca", figures)

@@ -66,7 +66,8 @@ def evaluate(
 
     begun = time.perf_counter()
     tasks = load_tasks(config)
-    language_model = _language_model(model, tokenizer, config, score_pairs)
+    by_tree = score_pairs if config.engine == "tree" else None
+    language_model = _language_model(model, tokenizer, config.batch_size, by_tree)
     with _quiet():
         outcome = run_tasks(language_model, tasks, limit=config.limit)
     samples = _samples(outcome["samples"], config)
@@ -95,15 +96,14 @@ def harness_loglik(
 
     With its ``softmax_dtype=float64``: its float32 log-softmax adds 1e-5 to 5e-5 nats a token of its own.
     """
-    one_at_a_time = EvalConfig(name="none", batch_size=1)
-    language_model = _language_model(model, tokenizer, one_at_a_time, None, softmax_dtype="float64")
+    language_model = _language_model(model, tokenizer, 1, None, softmax_dtype="float64")
     requests = [(("", ""), list(pair.prompt_ids), list(pair.target_ids)) for pair in pairs]
     answers = language_model._loglikelihood_tokens(requests, disable_tqdm=True)
     return np.array([loglik for loglik, _ in answers], dtype=np.float64)
 
 
 def _language_model(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, config: EvalConfig, score_pairs: PairScorer | None,
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch_size: int, score_pairs: PairScorer | None,
     **more: str,
 ) -> Any:  # fmt: skip
     from lm_eval.models.huggingface import HFLM
@@ -113,11 +113,11 @@ def _language_model(
     settings = {
         "pretrained": model,
         "tokenizer": copy.deepcopy(tokenizer),  # the harness sets a padding token on it
-        "batch_size": config.batch_size,
+        "batch_size": batch_size,
         "max_length": int(getattr(model.config.get_text_config(), "max_position_embeddings", 2048)),
     }
     with _level("lm_eval.models.huggingface", logging.ERROR):  # it warns of every model handed over ready-made
-        if config.engine == "tree" and score_pairs is not None:
+        if score_pairs is not None:
             return TreeLM(score_pairs, **settings)
         return HFLM(**settings, **more)
 

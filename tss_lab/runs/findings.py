@@ -14,7 +14,7 @@ from tss_lab.errors import ArtifactError
 FORMAT_VERSION = 1
 Status = Literal["ok", "warning", "failure", "skipped"]
 STATUSES: tuple[Status, ...] = get_args(Status)
-Figure = int | float | str | None | Sequence[str]
+Figures = Mapping[str, int | float | str | Sequence[str] | None]
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Finding:
     status: Status
     text: str
     remedy: str = ""
-    figures: Mapping[str, Figure] = field(default_factory=dict)
+    figures: Figures = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -63,7 +63,10 @@ def read_findings(path: Path) -> list[Finding]:
         raise ValueError("it names no format_version")
     if version > FORMAT_VERSION:
         raise ArtifactError(f"{path} was written by a newer tss_lab (format {version}); update tss_lab")
-    found = [Finding(**one) for one in content["findings"]]
+    try:
+        found = [Finding(**one) for one in content["findings"]]
+    except TypeError as error:
+        raise ValueError(f"a finding isn't one ({error})") from error
     if unknown := [one.status for one in found if one.status not in STATUSES]:
         raise ValueError(f"a finding has the status {unknown[0]!r}")
     return found
