@@ -72,7 +72,8 @@ def test_time_is_the_samples_pace():
 
 def test_memory_and_disk():
     def machine(needed):
-        return Machine([Use("scoring", needed, 10 << 30, "in memory")], [Use("training, x", needed, 10 << 30, "there")])
+        uses = Use("scoring", needed, 10 << 30, "in memory"), Use("training so far", needed, 10 << 30, "there")
+        return Machine(uses[:1], uses[1:])
 
     assert [memory(machine(size << 30)).status for size in (7, 9, 11)] == ["ok", "warning", "failure"]
     assert [disk(machine(size << 30)).status for size in (7, 9, 11)] == ["ok", "warning", "failure"]

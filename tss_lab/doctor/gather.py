@@ -107,7 +107,7 @@ def machine_of(config: RunConfig, local: LocalModel, num_pairs: int, *, trains: 
         size = TrainingSize.of(prepared_outline(local.folder, config.sft, seed=0), config.sft)
         moments = 3 * _WEIGHT_BYTES["float32"] * size.trained  # gradients are as large as each of the two moments
         needed = _WEIGHT_BYTES["float32"] * weights + moments
-        memory.append(Use("training, activations aside", needed, free, where))
+        memory.append(Use("training without its activations", needed, free, where))
         written = size.bytes_on_disk(config.sft.checkpoint_every, config.sft.max_steps)
         room = room_for_training(config.paths.runs / config.run_name)
         disks.append(Use("training", written, room, "in paths.runs"))

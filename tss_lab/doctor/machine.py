@@ -17,7 +17,7 @@ class Use:
     """What one piece of work needs of a memory or a disk."""
 
     what: str
-    """Scoring, training; after a comma what isn't counted."""
+    """Scoring or training, and what isn't counted of it."""
     needed_bytes: int
     free_bytes: int
     where: str
@@ -53,7 +53,7 @@ def _judged(name: str, uses: Sequence[Use], remedy: str, spare_bytes: int) -> Fi
         for use in uses
     )
     figures: Figures = {
-        f"{use.what.partition(',')[0]}_{kind}": value
+        f"{use.what.split()[0]}_{kind}": value
         for use in uses
         for kind, value in (("needed_bytes", use.needed_bytes), ("free_bytes", use.free_bytes))
     }
