@@ -57,6 +57,7 @@ def test_what_each_step_does(tmp_path, stages, kinds, trained, held_out, wanted)
         (ALL, ALTERNATIVES, True, "-", True),
         (ALL, ALTERNATIVES, False, "-", False),
         ("likelihoods", TRUE, True, "-", True),
+        ("probe", NONE, True, "-", True),
         ("sft", NONE, True, "-", True),
         (SELECT, NONE, True, "-", False),  # no likelihood, no training: a short run
         ("selection,evaluation,report", ALTERNATIVES, True, "-", False),

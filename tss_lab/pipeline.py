@@ -7,7 +7,6 @@ happen in the step that needs them.
 from __future__ import annotations
 
 import logging
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tss_lab.config import ModelConfig, RunConfig
+from tss_lab.engine.release import letting_go
 from tss_lab.errors import DataError
 from tss_lab.evidence import evidence_of
 from tss_lab.methods import (
@@ -51,26 +51,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+@letting_go()
 def run(config: RunConfig) -> Path:
-    """Runs the stages of a config and returns the run's folder; whatever happens, the job lets go of what it held."""
-    try:
-        return _run(config)
-    finally:
-        let_go()
-
-
-def let_go() -> None:
-    """Gives back memory and compiled attention: the jobs of a sweep share one process."""
-    if "torch" not in sys.modules:
-        return  # this job never needed it
-    from tss_lab.engine.flex import forget_compiled
-    from tss_lab.models import free_memory
-
-    forget_compiled()
-    free_memory()
-
-
-def _run(config: RunConfig) -> Path:
+    """Runs the stages of a config and returns the run's folder."""
     from tss_lab.doctor import check_up
     from tss_lab.tracking.loggers import open_loggers
 

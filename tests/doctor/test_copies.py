@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from tss_lab.doctor.copies import (
     Rows,
-    _shingles,
     duplicates,
     find_near_duplicates,
     held_out_copies,
+    jaccard,
     near_duplicates,
     words,
 )
@@ -36,12 +36,19 @@ def test_the_same_words_are_a_duplicate():
 
 
 def test_a_changed_word_is_a_near_duplicate():
-    assert find_near_duplicates([LONG.split(), NEAR.split()], 0.8) == [(0, 1, 18 / 20)]
-    assert find_near_duplicates([LONG.split(), NEAR.split()], 0.95) == []
+    assert find_near_duplicates([LONG.split(), NEAR.split()], [LONG.split(), NEAR.split()], 0.8) == [(0, 1, 18 / 20)]
+    assert find_near_duplicates([LONG.split(), NEAR.split()], [LONG.split(), NEAR.split()], 0.95) == []
     found = near_duplicates(rows([LONG, "Something else.", NEAR]))
     assert (found.status, found.figures["example_ids"]) == ("warning", ["e2"])
     assert "e0 “Do it.” and e2 “Do it.”" in found.text
     assert near_duplicates(rows([LONG, LONG])).status == "ok"  # the same words are the other check's
+
+
+def test_rows_of_one_task_are_no_duplicates_by_its_instruction():
+    """A definition of 21 words over short inputs; and one input under two definitions."""
+    first, second = Example("a", LONG, "red", "yes"), Example("b", LONG, "blue", "no")
+    assert Rows([first, second], [], 0, 0.8).near == []
+    assert Rows([first, Example("c", "Is it red? Say so.", "red", "yes")], [], 0, 0.8).near == []
 
 
 def test_held_out_rows_that_can_be_learnt_by_heart():
@@ -54,16 +61,14 @@ def test_held_out_rows_that_can_be_learnt_by_heart():
 @given(
     st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=12).map(lambda row: [str(n) for n in row]), max_size=8)
 )
-def test_what_is_found_is_there(texts):
-    """No pair is named that isn't so similar; very similar ones are not missed."""
-    found = {pair[:2]: pair[2] for pair in find_near_duplicates(texts, 0.8)}
+def test_no_pair_is_missed_and_none_is_made_up(texts):
+    """The same pairs as by comparing all."""
+    found = {pair[:2]: pair[2] for pair in find_near_duplicates(texts, texts, 0.8)}
     for first, second in itertools.combinations(range(len(texts)), 2):
-        mine, others = _shingles(texts[first]), _shingles(texts[second])
-        alike = len(mine & others) / len(mine | others)
-        if (first, second) in found:
-            assert found[first, second] == alike >= 0.8
-        elif texts[first] != texts[second]:
-            assert alike < 0.95
+        alike = jaccard(texts[first], texts[second])
+        if texts[first] != texts[second] and alike >= 0.8:
+            assert found.pop((first, second)) == alike
+    assert not found
 
 
 def test_words_are_what_is_left_without_marks():

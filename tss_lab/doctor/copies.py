@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import string
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,9 +12,9 @@ from tss_lab.runs.findings import Figures, Finding
 from tss_lab.types import Example
 
 SHINGLE_WORDS = 3
-_SIGNATURE, _BANDS = 128, 16
-"""Numbers a signature, and the bands of which one must agree: two texts of similarity 0.8 are compared with a
-probability of 0.95, of 0.9 with 0.9999 (1 − (1 − s⁸)¹⁶). What is compared is compared exactly."""
+_SIGNATURE, _BANDS = 128, 32
+"""Numbers a signature, and the bands of which one must agree: two texts of similarity 0.5 are compared with a
+probability of 0.87, of 0.8 with one that is 1 to seven digits (1 − (1 − s⁴)³²). The comparison is exact."""
 _FEW = 0.01
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
@@ -41,8 +41,9 @@ class Rows:
     @cached_property
     def near(self) -> list[tuple[int, int, float]]:
         """(first, second, similarity) of near-duplicates among examples, then held-out ones, same words left out."""
-        texts = [words(text_of(one)) for one in (*self.examples, *self.held_out)]
-        return find_near_duplicates(texts, self.similarity)
+        everything = (*self.examples, *self.held_out)
+        rests = [words(f"{one.input} {one.output}") for one in everything]
+        return find_near_duplicates([words(text_of(one)) for one in everything], rests, self.similarity)
 
 
 def text_of(example: Example) -> str:
@@ -55,26 +56,45 @@ def words(text: str) -> list[str]:
     return text.lower().translate(_PUNCTUATION).split()
 
 
-def find_near_duplicates(texts_N: Sequence[Sequence[str]], similarity: float) -> list[tuple[int, int, float]]:
-    """Pairs of texts (lists of words) that are at least so similar and not the same: (earlier, later, similarity).
+def find_near_duplicates(
+    texts_N: Sequence[Sequence[str]], rests_N: Sequence[Sequence[str]], similarity: float
+) -> list[tuple[int, int, float]]:
+    """Pairs of rows that are at least so similar and not the same: (earlier, later, similarity).
 
-    MinHash finds candidates, whose Jaccard similarity over three-word sequences is then computed.
+    MinHash finds candidates, whose Jaccard similarity over three-word sequences is then computed: that of the rows, or
+    of what they hold besides their instruction, whichever is smaller. A task's long instruction, which its rows share,
+    makes no duplicates of them.
+
+    Args:
+        texts_N: the words of each row.
+        rests_N: those of its input and output.
     """
-    from rensa import RMinHash, RMinHashLSH
-
-    shingles_N = [_shingles(text) for text in texts_N]
-    index = RMinHashLSH(threshold=similarity, num_perm=_SIGNATURE, num_bands=_BANDS)
     found = []
-    for later, shingles in enumerate(shingles_N):
-        signature = RMinHash(num_perm=_SIGNATURE, seed=0)
-        signature.update(sorted(shingles))
-        for earlier in sorted(index.query(signature)):
-            others = shingles_N[earlier]
-            alike = len(shingles & others) / len(shingles | others)
+    sides = tuple(zip(texts_N, rests_N, strict=True))
+    for later, candidates in enumerate(map(set.intersection, _alike(texts_N), _alike(rests_N))):
+        for earlier in sorted(candidates):
+            alike = min(map(jaccard, sides[earlier], sides[later]))
             if alike >= similarity and texts_N[earlier] != texts_N[later]:
                 found.append((earlier, later, alike))
-        index.insert(later, signature)
     return found
+
+
+def _alike(texts_N: Iterable[Sequence[str]]) -> Iterator[set[int]]:
+    """For each text the earlier ones that are likely to be similar."""
+    from rensa import RMinHash, RMinHashLSH
+
+    index = RMinHashLSH(threshold=0.5, num_perm=_SIGNATURE, num_bands=_BANDS)
+    for number, text in enumerate(texts_N):
+        signature = RMinHash(num_perm=_SIGNATURE, seed=0)
+        signature.update(sorted(_shingles(text)))
+        yield set(index.query(signature))
+        index.insert(number, signature)
+
+
+def jaccard(first: Sequence[str], second: Sequence[str]) -> float:
+    """The three-word sequences that two texts share, over all that they hold."""
+    mine, others = _shingles(first), _shingles(second)
+    return len(mine & others) / len(mine | others)
 
 
 def _shingles(text: Sequence[str]) -> set[str]:

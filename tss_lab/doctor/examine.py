@@ -34,9 +34,9 @@ def examine(
     """
     doctor = config.doctor
     found_machine = machine_of(config, local, len(dataset.examples) * pairs_an_example(config, needs), trains=trains)
-    form, has_chat = get_template(config.scoring.template), bool(load_tokenizer(local.folder).chat_template)
-    fits = tokens.template(form.name, is_chat=form.chat, model_has_chat=has_chat)
-    model = PromptedModel.of(local, config.scoring) if fits.status != "failure" else None
+    form, tokenizer = get_template(config.scoring.template), load_tokenizer(local.folder)
+    fits = tokens.template(form.name, is_chat=form.chat, model_has_chat=bool(tokenizer.chat_template))
+    model = PromptedModel.of(local, config.scoring, tokenizer) if fits.status != "failure" else None
     ids: Tokens | str = (
         tokens_of(dataset, model, needs.kinds, doctor) if model else "the template doesn't fit the model"
     )

@@ -20,8 +20,6 @@ from tss_lab.methods import Needs
 from tss_lab.models import LocalModel
 from tss_lab.models.devices import accelerator
 from tss_lab.models.prompted import PromptedModel
-from tss_lab.sft.ready import TrainingSize, room_for_training
-from tss_lab.sft.sharding import prepared_outline
 from tss_lab.types import Example, PromptKind
 
 _STORED_BYTES = 200
@@ -104,6 +102,9 @@ def machine_of(config: RunConfig, local: LocalModel, num_pairs: int, *, trains: 
     store = config.paths.store
     disks = [Use("scoring", _STORED_BYTES * num_pairs, _free_on_disk(store), "in paths.store")]
     if trains:
+        from tss_lab.sft.ready import TrainingSize, room_for_training
+        from tss_lab.sft.sharding import prepared_outline
+
         size = TrainingSize.of(prepared_outline(local.folder, config.sft, seed=0), config.sft)
         moments = 3 * _WEIGHT_BYTES["float32"] * size.trained  # gradients are as large as each of the two moments
         needed = _WEIGHT_BYTES["float32"] * weights + moments
