@@ -40,8 +40,8 @@ def test_an_item_is_found_whole_in_part_or_not():
     finding = benchmark_items(found)
     assert finding.status == "failure"
     assert finding.figures["example_ids"] == ["w", "p"]
-    assert "1 of 2 items (ARC-Challenge 1) share 13 words in a row with 2 of 3 rows, and 1 stand" in finding.text
-    assert "arc_challenge, row 1, in w" in finding.text
+    assert "13 words in a row with the data: 1 of 2 (ARC-Challenge 1), 1 of them whole, in 2 of 3 rows" in finding.text
+    assert "arc_challenge, row 1, in w “Answer this. Which of these planets is t…”" in finding.text
     assert benchmark_items(find_items([ITEM], [part], 13)).status == "warning"
     assert benchmark_items(find_items([ITEM, SHORT], [twelve], 13)).status == "ok"
 

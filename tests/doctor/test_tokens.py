@@ -59,7 +59,7 @@ def test_spelled_special_tokens_are_named():
     assert special_tokens(many(2)).status == "ok"
     found = special_tokens(many(2, rows_by_special_token={"<eos>": 2, "<bos>": 1}, rows_with_special_tokens=2))
     assert found.status == "warning"
-    assert "2 rows spell a special token of the model (<eos> in 2, <bos> in 1)" in found.text
+    assert "rows that spell a special token of the model: 2 (<eos> in 2, <bos> in 1)" in found.text
 
 
 def test_the_template_fits_the_model():

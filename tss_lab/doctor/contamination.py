@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from tss_lab.doctor.copies import text_of, words
+from tss_lab.doctor.copies import shown, text_of, words
 from tss_lab.evaluation.items import BenchmarkItem
 from tss_lab.runs.findings import Figures, Finding
 from tss_lab.types import Example
@@ -91,9 +91,9 @@ def benchmark_items(items: Items) -> Finding:
     of = ", ".join(f"{name} {count:,}" for name, count in Counter(touched.values()).most_common())
     worst = sorted(items.overlaps, key=lambda one: not one.whole)[:_MOST_SHOWN]
     text = (
-        f"{len(touched):,} of {items.num:,} items ({of}) share {items.ngram} words in a row with {len(rows):,} of "
-        f"{items.num_examples:,} rows, and {len(whole):,} stand there whole; "
-        f"such as {', '.join(f'{one.item.place}, in {one.example.example_id}' for one in worst)}"
+        f"items that share {items.ngram} words in a row with the data: {len(touched):,} of {items.num:,} ({of}), "
+        f"{len(whole):,} of them whole, in {len(rows):,} of {items.num_examples:,} rows; such as "
+        + ", ".join(f"{one.item.place}, in {shown(one.example)}" for one in worst)
     )
     remedy = "drop these rows (doctor.json names them), or report the benchmarks without these items"
     return Finding("benchmark_items", "failure" if whole else "warning", text, remedy, figures)

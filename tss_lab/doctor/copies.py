@@ -131,7 +131,7 @@ def near_duplicates(rows: Rows) -> Finding:
     if share <= _FEW:
         return Finding("near_duplicates", "ok", text, "", figures)
     first, second = pairs[0]
-    text += f" (such as {_shown(rows.examples[first])} and {_shown(rows.examples[second])})"
+    text += f" (such as {shown(rows.examples[first])} and {shown(rows.examples[second])})"
     return Finding("near_duplicates", "warning", text, "keep one of each group; doctor.json names them", figures)
 
 
@@ -159,7 +159,8 @@ def _ids(examples: Iterable[Example]) -> list[str]:
     return [example.example_id for example in examples]
 
 
-def _shown(example: Example) -> str:
+def shown(example: Example) -> str:
+    """An example's id and how its instruction begins."""
     return f"{example.example_id} “{example.instruction[:40].strip()}{'…' if len(example.instruction) > 40 else ''}”"
 
 

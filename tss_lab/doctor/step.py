@@ -49,7 +49,8 @@ def check_up(
                 log.log(logging.ERROR if one.status == "failure" else logging.WARNING, "%s", one)
     failures = [one for one in found if one.status == "failure"]
     if failures and config.doctor.strict:
-        raise UnsoundError(f"doctor.strict=true, and {len(failures)} of {len(found)} checks failed: {failures[0]}")
+        failed = ", ".join(one.title for one in failures)
+        raise UnsoundError(f"doctor.strict=true, and {len(failures)} of {len(found)} checks failed: {failed}")
 
 
 def _with_earlier(found: Sequence[Finding], folder: RunFolder) -> list[Finding]:

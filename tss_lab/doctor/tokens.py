@@ -118,7 +118,7 @@ def special_tokens(tokens: Tokens) -> Finding:
     if not count:
         return Finding("special_tokens", "ok", "no text spells a special token of the model", "", figures)
     shown = ", ".join(f"{token} in {rows:,}" for token, rows in list(by_token.items())[:3])
-    text = f"{count:,} rows spell a special token of the model ({shown}); it is read as text"
+    text = f"rows that spell a special token of the model: {count:,} ({shown}); it is read as text"
     return Finding("special_tokens", "warning", text, "take such marks out of the data", figures)
 
 
