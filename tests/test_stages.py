@@ -38,6 +38,7 @@ TABLE = [
     ("report", ALTERNATIVES, True, 8, "C f f f f - - C"),  # what was trained and evaluated lies in the folder
     ("report", NONE, False, 8, "C - - f f - - C"),
     ("dataset,report", ALTERNATIVES, True, 8, "C - - - - - - C"),
+    ("doctor", ALTERNATIVES, True, 8, "C - - - - - - -"),  # finds its model by itself
 ]
 
 
@@ -46,6 +47,27 @@ def test_what_each_step_does(tmp_path, stages, kinds, trained, held_out, wanted)
     config = run_config(tmp_path / "runs", "a", f"stages=[{stages}]", f"dataset.held_out={held_out}")
     plan = plan_run(config, kinds, is_trained=trained)
     assert " ".join(LETTER[getattr(plan, step)] for step in STEPS) == wanted
+
+
+@pytest.mark.parametrize(
+    ("stages", "kinds", "at_start", "doctor", "checks_first"),
+    [
+        ("doctor", ALTERNATIVES, True, "C", False),
+        ("doctor,likelihoods,sft", ALTERNATIVES, True, "C", False),  # the full checks hold the cheap ones
+        (ALL, ALTERNATIVES, True, "-", True),
+        (ALL, ALTERNATIVES, False, "-", False),
+        ("likelihoods", TRUE, True, "-", True),
+        ("probe", NONE, True, "-", True),
+        ("sft", NONE, True, "-", True),
+        (SELECT, NONE, True, "-", False),  # no likelihood, no training: a short run
+        ("selection,evaluation,report", ALTERNATIVES, True, "-", False),
+        ("dataset", ALTERNATIVES, True, "-", False),
+    ],
+)
+def test_which_checks_are_made(tmp_path, stages, kinds, at_start, doctor, checks_first):
+    config = run_config(tmp_path / "runs", "a", f"stages=[{stages}]", f"doctor.at_start={at_start}")
+    plan = plan_run(config, kinds, is_trained=False)
+    assert (LETTER[plan.doctor], plan.checks_first) == (doctor, checks_first)
 
 
 def test_alternatives_are_made_for_those_who_need_them(tmp_path):

@@ -36,7 +36,10 @@ OUR_ERROR, USER_ERROR, INTERRUPTED = 1, 2, 130
 
 
 def main() -> None:
-    """Entry of ``python -m tss_lab`` and ``tss-lab``. Exits with 2 on what the user can mend, 1 on a fault of ours."""
+    """Entry of ``python -m tss_lab`` and ``tss-lab``.
+
+    Exits with 2 on what the user can mend, 1 on a fault of ours or on a check that failed under doctor.strict.
+    """
     if "--version" in sys.argv[1:]:
         sys.stdout.write(f"tss_lab {__version__}\n")
         return
@@ -59,7 +62,7 @@ def main() -> None:
     except TssError as error:  # of a job that wasn't planned
         if _wants_tracebacks():
             raise
-        _fail([str(error)], USER_ERROR)
+        _fail([str(error)], error.exit_code)
     finally:
         GlobalHydra.instance().clear()
         HydraConfig.instance().cfg = None
@@ -114,12 +117,13 @@ class Task:
         except TssError as error:
             if self.sweeps or _wants_tracebacks():
                 log.error("%s stopped: %s", name, error, exc_info=_wants_tracebacks())
-            return Outcome(folder, "stopped", time.perf_counter() - began, str(error))
+            return Outcome(folder, "stopped", time.perf_counter() - began, str(error), error.exit_code)
         except Exception as error:
             if not self.sweeps:
                 raise
             log.exception("%s failed", name)
-            return Outcome(folder, "failed", time.perf_counter() - began, f"{type(error).__name__}: {error}")
+            said = f"{type(error).__name__}: {error}"
+            return Outcome(folder, "failed", time.perf_counter() - began, said, OUR_ERROR)
         return Outcome(folder, "finished", time.perf_counter() - began)
 
 
@@ -140,13 +144,13 @@ def _conclude(jobs: Sequence[Job], outcomes: Sequence[Outcome], sweeps: bool) ->
         console.print(closing_table(outcomes))
         if hint := how_to_compare(outcomes):
             console.print(hint, markup=False, highlight=False, soft_wrap=True)
-    statuses = {outcome.status for outcome in outcomes}
-    if statuses & {"stopped", "failed"}:
+    codes = {outcome.exit_code for outcome in outcomes} - {0}
+    if codes:
         names = [job.varied or job.config.run_name for job in jobs] or [outcome.folder.name for outcome in outcomes]
         bad = [(name, outcome.said) for name, outcome in zip(names, outcomes, strict=True) if outcome.said]
         _fail(
             [f"[{name}] {said}" if sweeps else said for name, said in bad],
-            OUR_ERROR if "failed" in statuses else USER_ERROR,
+            min(codes),
         )
 
 

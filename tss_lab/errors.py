@@ -1,12 +1,14 @@
 """The failures a user can cause and mend. Each message names the culprit and the remedy.
 
-The command line turns a ``TssError`` into one sentence and exit code 2; anything else is a fault of
+The command line turns a ``TssError`` into one sentence and its exit code; anything else is a fault of
 ours and keeps its traceback.
 """
 
 
 class TssError(Exception):
     """Base of all failures that the user can mend."""
+
+    exit_code = 2
 
 
 class ConfigError(TssError):
@@ -35,3 +37,9 @@ class TrainingError(TssError):
 
 class EvaluationError(TssError):
     """A benchmark can't be run as asked."""
+
+
+class UnsoundError(TssError):
+    """The doctor found a failure, and doctor.strict=true asks to stop at one."""
+
+    exit_code = 1

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tss_lab.config import ModelConfig, RunConfig
-from tss_lab.engine.release import let_go
+from tss_lab.engine.release import letting_go
 from tss_lab.errors import DataError
 from tss_lab.evidence import evidence_of
 from tss_lab.methods import (
@@ -51,18 +51,13 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+@letting_go()
 def run(config: RunConfig, overrides: Sequence[str] = ()) -> Path:
-    """Runs the stages of a config and returns the run's folder; whatever happens, the job lets go of what it held.
+    """Runs the stages of a config and returns the run's folder.
 
     ``overrides`` are the settings as they were typed, for the record.
     """
-    try:
-        return _run(config, overrides)
-    finally:
-        let_go()
-
-
-def _run(config: RunConfig, overrides: Sequence[str]) -> Path:
+    from tss_lab.doctor import check_up
     from tss_lab.tracking.loggers import open_loggers
 
     began, store = time.perf_counter(), Store(config.paths.store)
@@ -75,6 +70,7 @@ def _run(config: RunConfig, overrides: Sequence[str]) -> Path:
         folder.note(overrides=list(overrides))
         log.info("%s: %s; results go to %s", config.run_name, plan.in_words(), folder.path)
         dataset = read_dataset(config, folder)
+        check_up(config, method.needs, dataset, folder, in_full=bool(plan.doctor), at_start=plan.checks_first)
         model = find_model(config, plan, dataset, folder) if plan.needs_model else None
         alternatives = find_alternatives(plan, config, dataset, store, folder)
         evidence = take_likelihoods(plan, config, method, dataset, alternatives, model, store, folder)
@@ -114,8 +110,7 @@ def find_model(config: RunConfig, plan: StagePlan, dataset: Dataset, folder: Run
     from tss_lab.models.prompted import PromptedModel
 
     local = resolve_model(config.model, config.paths.cache)
-    folder.claim("model", local.identity())
-    folder.note(model={"name": local.name, "licence": local.licence, **local.identity()})
+    folder.claim_model(local)
     model = PromptedModel.of(local, config.scoring)
     refuse_model_early(config, plan, folder.path, local.folder)
     spelled = dataset.check.count_special_tokens([*dataset.examples, *dataset.held_out], model.encoder.tokenizer)
@@ -308,5 +303,5 @@ def show(plan: StagePlan, folder: RunFolder, loggers: Sequence[Logger], dataset:
         with folder.step("report"):
             page = write_page(finished)
     log_run(loggers, finished, page)
-    checked_only = plan.in_words() == "computed: dataset"
+    checked_only = plan.in_words() in ("computed: dataset", "computed: dataset, doctor")
     print_end(finished, page, dataset.check.summary() if checked_only else None, output())

@@ -36,6 +36,8 @@ class StagePlan:
     """The steps, in order."""
 
     dataset: Action
+    doctor: Action
+    """The checks in full."""
     alternatives: Action
     likelihoods: Action
     scores: Action
@@ -44,6 +46,8 @@ class StagePlan:
     sft: Action
     evaluation: Action
     report: Action
+    checks_first: bool
+    """Whether the run is a long one, and makes the cheap checks before it begins."""
     scores_need_alternatives: bool
     """Whether the examples to choose from need alternatives."""
     held_out_need_alternatives: bool
@@ -87,9 +91,12 @@ def plan_run(config: RunConfig, kinds: frozenset[PromptKind], *, is_trained: boo
     last_is_alternatives = "alternatives" in asked and not asked - {"dataset", "alternatives"}
     for_scores = last_is_alternatives or (PromptKind.ALTERNATIVE in kinds and bool(likelihoods))
     alternatives = action("alternatives", needed=True) if for_scores or sensitivity else Action.LEAVE_OUT
+    doctor, probe = action("doctor", needed=False), action("probe", needed=False)
+    is_long = likelihoods.may_compute or probe.may_compute or sft.may_compute
+    checks_first = config.doctor.at_start and is_long and not doctor
     return StagePlan(
-        Action.COMPUTE, alternatives, likelihoods, scores, selection, action("probe", needed=False), sft,
-        action("evaluation", needed=False), action("report", needed=False), for_scores, sensitivity,
+        Action.COMPUTE, doctor, alternatives, likelihoods, scores, selection, probe, sft,
+        action("evaluation", needed=False), action("report", needed=False), checks_first, for_scores, sensitivity,
     )  # fmt: skip
 
 
@@ -109,7 +116,7 @@ def refuse_early(config: RunConfig, plan: StagePlan, *, is_evaluated: bool) -> N
     get_template(config.scoring.template)
     if config.dataset.path is not None:
         local_path(config.dataset)
-    if plan.likelihoods.may_compute or plan.probe:
+    if plan.likelihoods.may_compute or plan.probe or plan.doctor:
         check_devices(config.trainer)
     if not plan.evaluation:
         return

@@ -21,7 +21,8 @@ _REMEDIES = {
 }
 # Overrides that are in the run's name already, or that change where things go but not what they are.
 _NOT_IN_HASH = re.compile(
-    r"^\+?(experiment|experiment_name|method|rho|seed|stages|run_name|overwrite|paths\..*|logger(\..*)?|trainer|audit(\..*)?)="
+    r"^\+?(experiment|experiment_name|method|rho|seed|stages|run_name|overwrite|paths\..*|logger(\..*)?|trainer|"
+    r"(audit|doctor|probe)(\..*)?)="
 )
 _UNNAMED = "unnamed"
 

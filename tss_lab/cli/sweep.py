@@ -15,7 +15,7 @@ from tss_lab.errors import ConfigError
 
 Status = Literal["finished", "stopped", "failed", "same run"]
 """stopped: by what the user can mend. failed: by a fault of ours. same run: as an earlier job, so not done again."""
-_OF_THE_COMMAND = {"stages", "paths", "trainer", "logger", "overwrite"}
+_OF_THE_COMMAND = {"stages", "paths", "trainer", "logger", "overwrite", "doctor"}
 """Settings in which two commands for one run folder may differ."""
 _HEADLINES = (
     ("eval/tuned/sum", "tuned SUM"), ("held_out/nll/after", "held-out loss"), ("sft/loss_last", "training loss"),
@@ -42,12 +42,13 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a job; ``said`` is the sentence of one that didn't finish."""
+    """What came of a job; of one that didn't finish the sentence that says why, and the command's exit code."""
 
     folder: Path
     status: Status
     seconds: float
     said: str = ""
+    exit_code: int = 0
 
 
 def varying(overrides_J: Sequence[Sequence[str]]) -> list[str]:

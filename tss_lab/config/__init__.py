@@ -14,6 +14,7 @@ from tss_lab.config.choice import (
     WeightingConfig,
 )
 from tss_lab.config.data import DATA_SUFFIXES, DatasetConfig, data_name
+from tss_lab.config.doctor import DoctorConfig
 from tss_lab.config.models import EmbedderConfig, GeneratorConfig, ModelConfig, WheelSource
 from tss_lab.config.probe import CorruptionKind, ProbeConfig
 from tss_lab.config.run import STAGES, Paths, RunConfig, Stage
@@ -29,6 +30,7 @@ __all__ = [
     "ChooseConfig",
     "CorruptionKind",
     "DatasetConfig",
+    "DoctorConfig",
     "EmbedderConfig",
     "EvalConfig",
     "GeneratorConfig",

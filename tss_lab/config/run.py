@@ -15,14 +15,17 @@ from tss_lab.config.choice import (
     ScoringConfig,
 )
 from tss_lab.config.data import DatasetConfig
+from tss_lab.config.doctor import DoctorConfig
 from tss_lab.config.models import GeneratorConfig, ModelConfig
 from tss_lab.config.probe import ProbeConfig
 from tss_lab.config.section import Folder, Section
 from tss_lab.config.tuning import EvalConfig, LoggerConfig, SftConfig, TrainerConfig
 
-Stage = Literal["dataset", "alternatives", "likelihoods", "scores", "selection", "probe", "sft", "evaluation", "report"]
+Stage = Literal[
+    "dataset", "doctor", "alternatives", "likelihoods", "scores", "selection", "probe", "sft", "evaluation", "report",
+]  # fmt: skip
 STAGES: tuple[Stage, ...] = (
-    "dataset", "alternatives", "likelihoods", "scores", "selection", "probe", "sft", "evaluation", "report",
+    "dataset", "doctor", "alternatives", "likelihoods", "scores", "selection", "probe", "sft", "evaluation", "report",
 )  # fmt: skip
 _HARD_SET = 4
 
@@ -41,7 +44,7 @@ class Paths(Section):
 class RunConfig(Section):
     """One run of the pipeline."""
 
-    not_identity = frozenset({"stages", "paths", "logger", "overwrite", "audit", "probe"})
+    not_identity = frozenset({"stages", "paths", "logger", "overwrite", "audit", "probe", "doctor"})
 
     experiment_name: str
     run_name: str
@@ -65,6 +68,7 @@ class RunConfig(Section):
     trainer: TrainerConfig
     eval: EvalConfig
     logger: LoggerConfig
+    doctor: DoctorConfig = DoctorConfig()
 
     @property
     def share(self) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,8 +19,6 @@ from tss_lab.types import Example, SetAside
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-log = logging.getLogger(__name__)
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 _ALLOWED_CONTROLS = frozenset("\t\n\r")
@@ -65,11 +62,9 @@ class DataCheck:
     """Of the rows that are used or held out; None as long as no model was named whose tokens could be spelled."""
 
     def count_special_tokens(self, examples: Iterable[Example], tokenizer: PreTrainedTokenizerBase) -> SpelledTokens:
-        """Counts, and says, which examples spell a token of a model that no text should."""
-        found = self.special_tokens = special_token_rows(examples, tokenizer)
-        if found.rows:
-            log.warning("%d rows spell a special token of the model; they are read as text", found.rows)
-        return found
+        """Counts which examples spell a token of a model that no text should."""
+        self.special_tokens = special_token_rows(examples, tokenizer)
+        return self.special_tokens
 
     def put_aside(self, row: UnusableRow) -> None:
         """Lists a row that isn't used."""

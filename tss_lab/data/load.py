@@ -66,7 +66,11 @@ def load_examples(config: DatasetConfig) -> Dataset:
     held_out = draw(examples, config.held_out, config.seed, "held out", stratify_by, config.draw_by)
     taken = {example.example_id for example in held_out}
     corpus = [example for example in examples if example.example_id not in taken]
-    used = corpus if config.limit is None else draw(corpus, config.limit, config.seed, "limit", stratify_by, config.draw_by)
+    used = (
+        corpus
+        if config.limit is None
+        else draw(corpus, config.limit, config.seed, "limit", stratify_by, config.draw_by)
+    )
     check.used, check.held_out = len(used), len(held_out)
     log.info(
         "%d of %d rows of %s pass the data check; %d are used, %d held out",

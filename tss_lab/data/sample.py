@@ -11,7 +11,11 @@ from tss_lab.types import Example
 
 
 def draw(
-    examples: Sequence[Example], count: int, seed: int, purpose: str, stratify_by: Sequence[str] = (),
+    examples: Sequence[Example],
+    count: int,
+    seed: int,
+    purpose: str,
+    stratify_by: Sequence[str] = (),
     draw_by: str = "example",
 ) -> list[Example]:
     """``count`` of the examples, in their given order; all where there are no more.

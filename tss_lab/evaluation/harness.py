@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
+import numpy as np
 import polars as pl
 
 from tss_lab.config import EvalConfig
@@ -25,7 +26,7 @@ from tss_lab.evaluation.benchmarks import BENCHMARKS, display_name, local_folder
 from tss_lab.evaluation.check import check_files
 from tss_lab.evaluation.results import accuracies, evaluation_key, find_result
 from tss_lab.runs.evaluations import write_evaluation
-from tss_lab.types import EvaluationResult
+from tss_lab.types import EvaluationResult, FloatArray, TokenPair
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -64,8 +65,9 @@ def evaluate(
     from lm_eval import evaluate as run_tasks
 
     begun = time.perf_counter()
-    tasks = _load_tasks(config)
-    language_model = _language_model(model, tokenizer, config, score_pairs)
+    tasks = load_tasks(config)
+    by_tree = score_pairs if config.engine == "tree" else None
+    language_model = _language_model(model, tokenizer, config.batch_size, by_tree)
     with _quiet():
         outcome = run_tasks(language_model, tasks, limit=config.limit)
     samples = _samples(outcome["samples"], config)
@@ -87,9 +89,23 @@ def evaluate(
     return result
 
 
+def harness_loglik(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, pairs: Sequence[TokenPair]
+) -> FloatArray:
+    """Summed log-likelihoods of pairs of ids in nats by lm-eval's own HFLM, a pair at a time: (P,).
+
+    With its ``softmax_dtype=float64``: its float32 log-softmax adds 1e-5 to 5e-5 nats a token of its own.
+    """
+    language_model = _language_model(model, tokenizer, 1, None, softmax_dtype="float64")
+    requests = [(("", ""), list(pair.prompt_ids), list(pair.target_ids)) for pair in pairs]
+    answers = language_model._loglikelihood_tokens(requests, disable_tqdm=True)
+    return np.array([loglik for loglik, _ in answers], dtype=np.float64)
+
+
 def _language_model(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, config: EvalConfig, score_pairs: PairScorer | None
-) -> Any:
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch_size: int, score_pairs: PairScorer | None,
+    **more: str,
+) -> Any:  # fmt: skip
     from lm_eval.models.huggingface import HFLM
 
     from tss_lab.evaluation.tree_lm import TreeLM
@@ -97,16 +113,16 @@ def _language_model(
     settings = {
         "pretrained": model,
         "tokenizer": copy.deepcopy(tokenizer),  # the harness sets a padding token on it
-        "batch_size": config.batch_size,
+        "batch_size": batch_size,
         "max_length": int(getattr(model.config.get_text_config(), "max_position_embeddings", 2048)),
     }
     with _level("lm_eval.models.huggingface", logging.ERROR):  # it warns of every model handed over ready-made
-        if config.engine == "tree" and score_pairs is not None:
+        if score_pairs is not None:
             return TreeLM(score_pairs, **settings)
-        return HFLM(**settings)
+        return HFLM(**settings, **more)
 
 
-def _load_tasks(config: EvalConfig) -> Mapping[str, Any]:
+def load_tasks(config: EvalConfig) -> Mapping[str, Any]:
     """The tasks, items included, from the Hub or from local files."""
     import datasets
     import lm_eval

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +13,9 @@ from tss_lab.models.load import load_tokenizer
 from tss_lab.models.resolve import LocalModel, context_length
 from tss_lab.prompts import PromptEncoder, get_template
 from tss_lab.types import IntArray
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True)
@@ -26,9 +30,14 @@ class PromptedModel:
     tuning_encoder: PromptEncoder
 
     @classmethod
-    def of(cls, local: LocalModel, scoring: ScoringConfig) -> PromptedModel:
-        """Loads the tokenizer. Raises ConfigError for a template that isn't there or doesn't fit the model."""
-        tokenizer, template = load_tokenizer(local.folder), get_template(scoring.template)
+    def of(
+        cls, local: LocalModel, scoring: ScoringConfig, tokenizer: PreTrainedTokenizerBase | None = None
+    ) -> PromptedModel:
+        """Loads the tokenizer, unless it is given.
+
+        Raises ConfigError for a template that isn't there or doesn't fit the model.
+        """
+        tokenizer, template = tokenizer or load_tokenizer(local.folder), get_template(scoring.template)
         own = context_length(local.folder)
         limits = [limit for limit in (scoring.max_length, own) if limit is not None]
         scored = PromptEncoder(tokenizer, template, min(limits, default=None))

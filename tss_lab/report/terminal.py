@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -12,10 +13,14 @@ from tss_lab.report import parts
 from tss_lab.report.numbers import DASH, NOTHING_CHANGED
 from tss_lab.report.sections.alternatives import quality_facts, sources_table
 from tss_lab.report.sections.audit import summary as audit_rows
+from tss_lab.report.sections.doctor import count_statuses
 from tss_lab.report.sections.evaluation import evaluation_table
 from tss_lab.report.sections.held_out import held_out_table
 from tss_lab.report.sections.probe import summary_rows as probe_rows
 from tss_lab.runs import Run, names
+from tss_lab.runs.findings import Finding
+
+_STATUS_STYLES = {"ok": "green", "warning": "yellow", "failure": "bold red", "skipped": "dim"}
 
 
 def print_end(run: Run, page: Path | None, check: str | None, console: Console) -> None:
@@ -36,6 +41,18 @@ def print_run(run: Run, console: Console) -> None:
     for name, value in [*_until_selection(run), *_after_selection(run)]:
         table.add_row(Text(name), Text(value))
     console.print(table)
+
+
+def print_findings(findings: Sequence[Finding], console: Console) -> None:
+    """What the doctor found: a line a check, and after a trouble what to do."""
+    table = RichTable(show_header=False, box=None, pad_edge=False)
+    for style in ("", "dim", ""):
+        table.add_column(style=style, overflow="fold")
+    for one in findings:
+        said = f"{one.text}; {one.remedy}" if one.remedy else one.text
+        table.add_row(Text(one.status, style=_STATUS_STYLES[one.status]), Text(one.title), Text(said))
+    console.print(table)
+    console.print(count_statuses(findings), markup=False, highlight=False)
 
 
 def to_rich(table: parts.Table) -> RichTable:

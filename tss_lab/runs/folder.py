@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import filelock
 import polars as pl
@@ -25,6 +25,9 @@ from tss_lab.runs import names
 from tss_lab.runs.owner import has_results, refuse_another_run
 from tss_lab.store import parquet_bytes, write_atomic, write_json
 from tss_lab.types import SetAside
+
+if TYPE_CHECKING:
+    from tss_lab.models import LocalModel
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +74,11 @@ class RunFolder:
             self.metrics.clear()
             self._set_aside.clear()
         claimed[what] = identity
+
+    def claim_model(self, local: LocalModel) -> None:
+        """Says which model the run is made of."""
+        self.claim("model", local.identity())
+        self.note(model={"name": local.name, "licence": local.licence, **local.identity()})
 
     def measure(self, prefix: str, values: Mapping[str, Any]) -> None:
         """Adds the finite numbers among ``values`` to ``metrics.json`` as ``prefix/name``."""

@@ -17,13 +17,14 @@ AUDIT, CARD = "audit.json", "README.md"
 PROBE, PROBED = "probe.json", "probe.parquet"
 TRAINING, CHECKPOINTS, MODEL = "training.json", "checkpoints", "model"
 TUNED, ZERO_SHOT = "eval", "eval/zero_shot"
+DOCTOR = "doctor.json"
 RESULTS, SAMPLES, HELD_OUT = "results.json", "samples.parquet", "eval/held_out.parquet"
 REPORT, PAGE = "report", "index.html"
 LOGS = ("logs", "tensorboard", "wandb")
 
 WRITTEN = (
     CONFIG, RECORD, METRICS, LOG, EXAMPLES, ALTERNATIVES, SET_ASIDE, LIKELIHOODS, SCORES, SELECTED, SCORED, AUDIT,
-    CARD, PROBE, PROBED, TRAINING, CHECKPOINTS, MODEL, TUNED, REPORT, *LOGS,
+    CARD, PROBE, PROBED, TRAINING, CHECKPOINTS, MODEL, TUNED, REPORT, DOCTOR, *LOGS,
 )  # fmt: skip
 """All that a run writes into its folder, for whoever empties one."""
 

@@ -18,6 +18,7 @@ from tss_lab.errors import ArtifactError
 from tss_lab.runs import names
 from tss_lab.runs.audits import Audit, read_audit
 from tss_lab.runs.evaluations import Evaluated, read_evaluation
+from tss_lab.runs.findings import Finding, read_findings
 from tss_lab.runs.likelihoods import to_likelihoods
 from tss_lab.runs.probe import Probe, read_probe
 from tss_lab.runs.tables import to_alternatives, to_examples, to_selection
@@ -99,6 +100,11 @@ class Run:
         """Every row that was read and not used, with its reason."""
         rows = self._read(names.SET_ASIDE, lambda path: list(names.read_lines(path))) or []
         return [SetAside(**{name: value for name, value in row.items() if name != "step"}) for row in rows]
+
+    @cached_property
+    def findings(self) -> list[Finding]:
+        """What the doctor found; empty where nothing was checked."""
+        return self._read(names.DOCTOR, read_findings) or []
 
     @cached_property
     def likelihoods(self) -> Likelihoods | None:

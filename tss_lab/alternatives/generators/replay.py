@@ -57,9 +57,7 @@ class ReplayGenerator:
 
     def _lines(self, example: Example) -> list[str] | None:
         content = example.instruction, example.input
-        return (
-            self._by_id.get(example.example_id) or self._by_content.get(content) or self._by_input.get(example.input)
-        )
+        return self._by_id.get(example.example_id) or self._by_content.get(content) or self._by_input.get(example.input)
 
     def _read(self) -> None:
         import polars as pl
