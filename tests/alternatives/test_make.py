@@ -287,7 +287,8 @@ def test_the_audit_finds_what_is_wrong() -> None:
         "Count the words.",
     ]
     found = {"a": [Alternative("a", at, text, "generated") for at, text in enumerate(lines)]}
-    figures = audit([one], found, alternatives_config(), BagOfWords)
+    embedder: Any = BagOfWords
+    figures = audit([one], found, alternatives_config(), embedder)
     assert figures["duplicate_share"] == 0.25
     assert figures["paraphrase_share"] == 0.25
     assert figures["leak_share"] == 0.25

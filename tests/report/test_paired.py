@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 import pytest
+from made_up_results import result
 from pytest import approx
 
-from tests.report.made_up_results import result
 from tss_lab.report.paired import compare_results, paired_difference
 
 

@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 import pytest
+from made_up_results import result
 from pytest import approx
 from scipy import stats
 
-from tests.report.made_up_results import result
 from tss_lab.report.paired import (
     HeldOutLosses,
     difference_of_losses,
