@@ -10,7 +10,6 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,18 +55,10 @@ def run(config: RunConfig) -> Path:
     try:
         return _run(config)
     finally:
-        let_go()
+        if "torch" in sys.modules:  # else the job never needed it
+            from tss_lab.engine.release import let_go
 
-
-def let_go() -> None:
-    """Gives back memory and compiled attention: the jobs of a sweep share one process."""
-    if "torch" not in sys.modules:
-        return  # this job never needed it
-    from tss_lab.engine.flex import forget_compiled
-    from tss_lab.models import free_memory
-
-    forget_compiled()
-    free_memory()
+            let_go()
 
 
 def _run(config: RunConfig) -> Path:
@@ -261,7 +252,7 @@ def evaluate(
     Every process takes part in the held-out passes; the rest is the first one's.
     """
     from tss_lab.evaluation.evaluate import evaluate_model, evaluate_untuned
-    from tss_lab.evaluation.heldout import held_out_measures, held_out_table
+    from tss_lab.evaluation.heldout import record_held_out
     from tss_lab.scoring import compute_likelihoods, plan_pairs
 
     with folder.step("evaluation") as step:
@@ -273,13 +264,8 @@ def evaluate(
                 done = compute_likelihoods(pairs, local, model.encoder, config.scoring, config.trainer, store)
                 return to_likelihoods(done.frame)
 
-            before, after = likelihoods(model.local), None if tuned is None else likelihoods(tuned)
-            measures = held_out_measures(before, after)
-            step.write(names.HELD_OUT, held_out_table(before, after))
-            step.record(held_out=[asdict(one) for one in measures])
+            record_held_out(step, likelihoods(model.local), None if tuned is None else likelihoods(tuned))
             step.put_aside(pairs.set_aside)
-            for one in measures:
-                step.measure(f"held_out/{one.name}", one.figures())
         if config.eval.name == "none" or not folder.is_writer:
             return
         if config.eval.baseline or tuned is None:
