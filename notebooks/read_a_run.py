@@ -17,24 +17,26 @@ from pathlib import Path
 
 import polars as pl
 
-runs = sorted(Path("runs").glob("*/scores.parquet"), key=lambda path: path.stat().st_mtime)
-if len(sys.argv) < 2 and not runs:
+runs = sorted(Path("runs").glob("*/scored.jsonl"), key=lambda path: path.stat().st_mtime)
+arguments = [] if "ipykernel" in sys.modules else sys.argv[1:]
+if not arguments and not runs:
     sys.exit(
-        "no run with scores in ./runs; start one with `python -m tss_lab +experiment=quickstart`, or name its folder"
+        "no run with a selection in ./runs; start one with `python -m tss_lab +experiment=quickstart`, or name a folder"
     )
-run = Path(sys.argv[1]) if len(sys.argv) > 1 else runs[-1].parent
-if not (run / "scores.parquet").exists():
-    sys.exit(f"{run} holds no scores.parquet; name the folder of a run whose stage scores is done")
+run = Path(arguments[0]) if arguments else runs[-1].parent
+if not (run / "scored.jsonl").exists():
+    sys.exit(f"{run} holds no scored.jsonl; name the folder of a run whose stage selection is done")
 record = json.loads((run / "run.json").read_text(encoding="utf-8"))
 print(run.name, record["status"])
 
 # %% [markdown]
-# The ranking, and the examples that were kept with their texts.
+# Every row of the source with what became of it, best first; and those that were kept, ready for a trainer.
 
 # %%
-scores = pl.read_parquet(run / "scores.parquet").sort("rank")
-selected = pl.read_ndjson(run / "selected.jsonl")
-print(scores.head())
+rows = pl.read_ndjson(run / "scored.jsonl", infer_schema_length=None)
+selected = pl.read_ndjson(run / "selected.jsonl", infer_schema_length=None)
+ranked = rows.filter(pl.col("rank").is_not_null()).sort("rank")
+print(ranked.select("row", "example_id", "score", "rank", "kept", "weight").head())
 print(selected.select("instruction", "output", "score", "weight").head())
 
 # %% [markdown]
@@ -43,7 +45,7 @@ print(selected.select("instruction", "output", "score", "weight").head())
 # %%
 if (run / "likelihoods.parquet").exists():
     likelihoods = pl.read_parquet(run / "likelihoods.parquet")
-    best = scores["example_id"][0]
+    best = ranked["example_id"][0]
     print(likelihoods.filter(pl.col("example_id") == best).sort("loglik", descending=True))
 
 # %% [markdown]

@@ -177,8 +177,8 @@ def wrong_tree_attention() -> Iterator[None]:
 
     from tss_lab.engine.attention import NAME, tree_attention
 
-    def wrong(*arguments: Any, scaling: float, **settings: Any) -> tuple[Any, None]:
-        return tree_attention(*arguments, scaling=1.05 * scaling, **settings)
+    def wrong(*arguments: Any, **settings: Any) -> tuple[Any, None]:
+        return tree_attention(*arguments, **settings | {"scaling": 1.05 * settings["scaling"]})
 
     AttentionInterface.register(NAME, wrong)
     yield

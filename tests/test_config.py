@@ -264,7 +264,7 @@ class Typed:
 
     needs = Needs()
 
-    def __init__(self, weight: float, names: "NotImported" = ()):  # noqa: F821
+    def __init__(self, weight: float, names: "NotImported" = ()):  # type: ignore[name-defined]  # noqa: F821
         if weight == 0:
             raise ValueError("weight must not be 0")
 

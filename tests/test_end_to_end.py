@@ -97,6 +97,13 @@ def test_a_sweep_over_all_methods_scores_each_pair_once(place, monkeypatch):
         lines = (run / "scored.jsonl").read_text(encoding="utf-8").splitlines()
         scored = [json.loads(line) for line in lines]
         assert [row["row"] for row in scored] == list(range(1, 25))
+        read = read_run(run).scored
+        assert [(one.row, one.example_id, one.kept) for one in read] == [
+            (row["row"], row["example_id"], row["kept"]) for row in scored
+        ]
+        assert read[5].columns["kind"] == "kind 2"
+        best = next(row["row"] for row in scored if row["rank"] == 0)
+        assert f"row {best} · kind" in (run / "report" / "index.html").read_text(encoding="utf-8")
         assert Counter(row["set_aside"] for row in scored) == {None: 20, "held out": 4}
         assert {row["example_id"] for row in scored if row["kept"]} == {row["example_id"] for row in selected}
         assert all(row["kind"].startswith("kind ") for row in scored)

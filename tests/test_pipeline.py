@@ -1,12 +1,18 @@
 """The pipeline by itself: what a job leaves undone, and what it lets go of."""
 
+import json
+import shutil
+
 import polars as pl
 import pytest
+from transformers import AutoConfig
 
+from tests.alternatives.conftest import BagOfWords
 from tests.test_end_to_end import corpus
 from tss_lab import pipeline
+from tss_lab.alternatives import embed
 from tss_lab.cli.compose import config_of
-from tss_lab.errors import DataError
+from tss_lab.errors import DataError, ModelError
 from tss_lab.runs import read_run
 
 
@@ -30,7 +36,7 @@ def test_scores_alone_choose_nothing(tmp_path):
 @pytest.mark.parametrize("fails", [False, True])
 def test_a_job_lets_go_of_what_it_held(tmp_path, monkeypatch, fails):
     let_go = []
-    monkeypatch.setattr("tss_lab.models.free_memory", lambda: let_go.append("memory"))
+    monkeypatch.setattr("tss_lab.models.load.free_memory", lambda: let_go.append("memory"))
     monkeypatch.setattr("tss_lab.engine.flex.forget_compiled", lambda: let_go.append("compiled"))
     config = settings(tmp_path, "stages=[selection]")
     if fails:
@@ -40,6 +46,33 @@ def test_a_job_lets_go_of_what_it_held(tmp_path, monkeypatch, fails):
     else:
         pipeline.run(config)
     assert sorted(let_go) == ["compiled", "memory"]
+
+
+@pytest.mark.parametrize("path", ["no/such/model-directory", "/no/such/model-directory"])
+def test_a_model_that_is_not_there_leaves_no_folder(tmp_path, monkeypatch, path):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(ModelError, match="no/such/model-directory"):
+        pipeline.run(settings(tmp_path, "method=ppl", f"model.path={path}"))
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_tree_that_the_model_cannot_have_is_refused_before_weights_are_read(tmp_path, monkeypatch, tiny_llama_folder):
+    shutil.copytree(tiny_llama_folder, tmp_path / "model")
+    known = json.loads((tmp_path / "model" / "config.json").read_text())
+    sizes = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "vocab_size")
+    capped = AutoConfig.for_model("gemma2", **{name: known[name] for name in sizes}, head_dim=16)
+    capped.save_pretrained(tmp_path / "model")
+    monkeypatch.setattr("tss_lab.models.load.load_model", None)  # would fail if called
+    with pytest.raises(ModelError, match=r"scoring.engine=tree: gemma2 caps its attention scores; take .*engine=auto"):
+        pipeline.run(settings(tmp_path, "method=ppl", f"model.path={tmp_path}/model", "scoring.engine=tree"))
+    assert not (tmp_path / "runs").exists()
+
+
+def test_the_embedder_is_found_once_a_run(tmp_path, monkeypatch):
+    found = []
+    monkeypatch.setattr(embed, "Embedder", lambda *_: found.append(BagOfWords()) or found[0])
+    pipeline.run(settings(tmp_path, "stages=[alternatives]", "alternatives=retrieved", "alternatives.k=2"))
+    assert len(found) == 1
 
 
 def test_data_that_are_not_there_leave_no_folder(tmp_path):

@@ -18,7 +18,7 @@ from tss_lab.config import RunConfig
 from tss_lab.console import quiet, show_log
 from tss_lab.data import Dataset, load_examples
 from tss_lab.errors import ConfigError, DataError
-from tss_lab.evidence import evidence_of
+from tss_lab.evidence import LazyEmbedder, evidence_of
 from tss_lab.methods import Budget, Evidence, Needs, build_chooser, build_method, score_examples
 from tss_lab.methods import select as select_examples
 from tss_lab.models import resolve_model
@@ -163,19 +163,23 @@ def _evidence(configs: Mapping[str, RunConfig], dataset: Dataset, model: Prompte
 
     config = next(iter(configs.values()))
     store = Store(config.paths.store)
+    embedder = LazyEmbedder(config, store)
     needs = {name: build_method(config.method).needs for name, config in configs.items()}
     alternatives: Alternatives = {}
     if any(PromptKind.ALTERNATIVE in one.kinds for one in needs.values()):
         alternatives = make_alternatives(
-            dataset.examples, dataset.corpus, config.alternatives, config.generator, store, config.paths.cache
-        ).by_example
+            dataset.examples, dataset.corpus, config.alternatives, config.generator, store, config.paths.cache,
+            embedder=embedder,
+        ).by_example  # fmt: skip
 
     def evidence(one: Needs) -> Evidence:
         if not one.kinds:
-            return evidence_of(dataset.examples, None, config, lambda: model, store)
+            return evidence_of(dataset.examples, None, lambda: model, embedder)
         pairs = plan_pairs(dataset.examples, alternatives, one.kinds, model.encoder, one.direct_context)
-        done = compute_likelihoods(pairs, model.local, model.encoder, config.scoring, config.trainer, store)
-        return evidence_of(dataset.examples, to_likelihoods(done.frame), config, lambda: model, store)
+        done = compute_likelihoods(
+            pairs, model.local, model.encoder, config.scoring, config.trainer, store, per_token=one.per_token
+        )
+        return evidence_of(dataset.examples, to_likelihoods(done.frame), lambda: model, embedder)
 
     widest = max(needs.values(), key=lambda one: len(one.kinds))
     evidence(widest)  # the model is loaded once, for the method that asks for most

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tss_lab.config import RunConfig
-from tss_lab.errors import ModelError
 from tss_lab.methods import Evidence
 from tss_lab.store import Store
 from tss_lab.types import Example, FloatArray, Likelihoods
@@ -18,35 +17,42 @@ if TYPE_CHECKING:
     from tss_lab.models.prompted import PromptedModel
 
 
+class LazyEmbedder:
+    """The run's embedding model: found when it is first called for, and the same one afterwards."""
+
+    def __init__(self, config: RunConfig, store: Store):
+        self._config, self._store = config, store
+        self._found: Embedder | None = None
+
+    def __call__(self) -> Embedder:
+        """Raises ModelError where it can't be had."""
+        if self._found is None:
+            from tss_lab.alternatives.embed import Embedder
+
+            self._found = Embedder(self._config.alternatives.embedder, self._store, self._config.paths.cache)
+        return self._found
+
+    def known(self, texts: Sequence[str]) -> FloatArray | None:
+        """Vectors of texts that all have one in the store; None where not, or where nothing called for it yet."""
+        vectors = None if self._found is None else self._found.known(texts)
+        return None if vectors is None else np.asarray(vectors, dtype=np.float64)
+
+
 def evidence_of(
-    examples: Sequence[Example], table: Likelihoods | None, config: RunConfig, model: Callable[[], PromptedModel],
-    store: Store,
+    examples: Sequence[Example], table: Likelihoods | None, model: Callable[[], PromptedModel],
+    embedder: LazyEmbedder,
 ) -> Evidence:  # fmt: skip
     """Evidence of the examples that ``table`` holds, in its order; of all of them where no likelihood was taken.
 
     Args:
-        model: whose tokens are counted; called, as embeddings are made, when a method or a chooser reads them.
+        model, embedder: whose tokens are counted, and what embeds; called when a method or a chooser reads it.
     """
     if table is not None:
         by_id = {example.example_id: example for example in examples}
         examples = [by_id[str(example_id)] for example_id in table.example_id_N]
     outputs, instructions = [one.output for one in examples], [one.instruction for one in examples]
 
-    def embedder() -> Embedder:
-        from tss_lab.alternatives.embed import Embedder
-
-        return Embedder(config.alternatives.embedder, store, config.paths.cache)
-
     def embed() -> FloatArray:
         return np.asarray(embedder().embed(instructions), dtype=np.float64)
 
-    def known() -> FloatArray | None:
-        if not (store.root / "embeddings").is_dir():
-            return None
-        try:
-            found = embedder().known(instructions)
-        except ModelError:  # an embedder that can't be had now has nothing at hand
-            return None
-        return None if found is None else np.asarray(found, dtype=np.float64)
-
-    return Evidence(examples, table, lambda: model().count_tokens(outputs), embed, known)
+    return Evidence(examples, table, lambda: model().count_tokens(outputs), embed, lambda: embedder.known(instructions))

@@ -18,7 +18,7 @@ import numpy as np
 from tss_lab.config import ModelConfig, RunConfig
 from tss_lab.engine.release import letting_go
 from tss_lab.errors import DataError
-from tss_lab.evidence import evidence_of
+from tss_lab.evidence import LazyEmbedder, evidence_of
 from tss_lab.methods import (
     Budget,
     Chooser,
@@ -34,10 +34,9 @@ from tss_lab.methods import (
 from tss_lab.runs import RunFolder, names, open_folder, read_run
 from tss_lab.runs.evaluations import flat_metrics
 from tss_lab.runs.likelihoods import to_likelihoods
-from tss_lab.runs.owner import refuse_another_run
 from tss_lab.runs.rows import scored_lines, selected_lines
 from tss_lab.runs.tables import from_alternatives, from_examples, from_selection
-from tss_lab.stages import StagePlan, plan_run, refuse_early, refuse_model_early
+from tss_lab.stages import StagePlan, find_model, prepare
 from tss_lab.store import Store, fingerprint
 from tss_lab.types import Alternatives, FloatArray, Likelihoods, PromptKind, Selection
 
@@ -61,25 +60,23 @@ def run(config: RunConfig, overrides: Sequence[str] = ()) -> Path:
     from tss_lab.tracking.loggers import open_loggers
 
     began, store = time.perf_counter(), Store(config.paths.store)
-    method, chooser = build_method(config.method), build_chooser(config.choose)
-    path = config.paths.runs / config.run_name
-    is_mine = refuse_another_run(path, config) is None  # another run's folder is emptied, where it may be
-    plan = plan_run(config, method.needs.kinds, is_trained=is_mine and (path / names.TRAINING).exists())
-    refuse_early(config, plan, is_evaluated=is_mine and (path / names.TUNED / names.RESULTS).exists())
+    method, chooser, embedder = build_method(config.method), build_chooser(config.choose), LazyEmbedder(config, store)
+    plan, model = prepare(config, method.needs.kinds)
     with open_folder(config) as folder, open_loggers(config, folder.path, wanted=plan.sft.may_compute) as loggers:
         folder.note(overrides=list(overrides))
         log.info("%s: %s; results go to %s", config.run_name, plan.in_words(), folder.path)
         dataset = read_dataset(config, folder)
         check_up(config, method.needs, dataset, folder, in_full=bool(plan.doctor), at_start=plan.checks_first)
-        model = find_model(config, plan, dataset, folder) if plan.needs_model else None
-        alternatives = find_alternatives(plan, config, dataset, store, folder)
-        evidence = take_likelihoods(plan, config, method, dataset, alternatives, model, store, folder)
+        if model is not None:
+            record_model(model, dataset, folder)
+        alternatives = find_alternatives(plan, config, dataset, store, embedder, folder)
+        evidence = take_likelihoods(plan, config, method, dataset, alternatives, model, store, embedder, folder)
         scores_N = score(config, method, evidence, folder) if plan.scores else None
         chosen = None
         if scores_N is not None and plan.selection:
             chosen = choose(plan, config, method, chooser, evidence, scores_N, dataset, folder)
         if model and plan.probe:
-            probe(config, dataset, model, store, folder)
+            probe(config, dataset, model, store, embedder, folder)
         tuned = tune(plan, config, chosen, dataset, model, folder, loggers) if chosen and model and plan.sft else None
         if model and plan.evaluation:
             evaluate(config, plan, dataset, alternatives, model, tuned, store, folder)
@@ -104,15 +101,9 @@ def read_dataset(config: RunConfig, folder: RunFolder) -> Dataset:
     return dataset
 
 
-def find_model(config: RunConfig, plan: StagePlan, dataset: Dataset, folder: RunFolder) -> PromptedModel:
-    """The scored and tuned model, on this machine, not loaded: what isn't there is found out before hours of work."""
-    from tss_lab.models import resolve_model
-    from tss_lab.models.prompted import PromptedModel
-
-    local = resolve_model(config.model, config.paths.cache)
-    folder.claim_model(local)
-    model = PromptedModel.of(local, config.scoring)
-    refuse_model_early(config, plan, folder.path, local.folder)
+def record_model(model: PromptedModel, dataset: Dataset, folder: RunFolder) -> PromptedModel:
+    """Whose tokens the run counts; rows that spell one of its special tokens are counted too."""
+    folder.claim_model(model.local)
     spelled = dataset.check.count_special_tokens([*dataset.examples, *dataset.held_out], model.encoder.tokenizer)
     folder.note(dataset=dataset.check.as_dict())
     folder.measure("dataset", {"special_token_rows": spelled.rows})
@@ -120,8 +111,9 @@ def find_model(config: RunConfig, plan: StagePlan, dataset: Dataset, folder: Run
 
 
 def find_alternatives(
-    plan: StagePlan, config: RunConfig, dataset: Dataset, store: Store, folder: RunFolder
-) -> Alternatives:
+    plan: StagePlan, config: RunConfig, dataset: Dataset, store: Store, embedder: LazyEmbedder,
+    folder: RunFolder,
+) -> Alternatives:  # fmt: skip
     """Step 2: K alternative instructions for each example that needs them."""
     wanted = dataset.examples if plan.scores_need_alternatives else []
     wanted = wanted + (dataset.held_out if plan.held_out_need_alternatives else [])
@@ -132,11 +124,11 @@ def find_alternatives(
     with folder.step("alternatives") as step:
         made = make_alternatives(
             wanted, dataset.corpus, config.alternatives, config.generator, store, config.paths.cache,
-            may_generate=plan.alternatives.may_compute,
+            may_generate=plan.alternatives.may_compute, embedder=embedder,
         )  # fmt: skip
         for source, name in made.fingerprints.items():
             folder.claim(f"{source} alternatives", name)
-        quality = audit(wanted, made.by_example, config.alternatives, store, config.paths.cache)
+        quality = audit(wanted, made.by_example, config.alternatives, embedder)
         step.write(names.ALTERNATIVES, from_alternatives(one for mine in made.by_example.values() for one in mine))
         facts = {"fingerprints": made.fingerprints, "prompt_example": made.prompt_example}
         step.record(alternatives={"counts": made.counts, "audit": quality, **facts})
@@ -147,15 +139,15 @@ def find_alternatives(
 
 def take_likelihoods(
     plan: StagePlan, config: RunConfig, method: Method, dataset: Dataset, alternatives: Alternatives,
-    model: PromptedModel | None, store: Store, folder: RunFolder,
+    model: PromptedModel | None, store: Store, embedder: LazyEmbedder, folder: RunFolder,
 ) -> Evidence:  # fmt: skip
     """Step 3: one frozen pass over the pairs that the method is made of; its evidence, of the examples it can score."""
 
     def prompted() -> PromptedModel:
-        return model or find_model(config, plan, dataset, folder)
+        return model or record_model(find_model(config), dataset, folder)
 
     if model is None or not plan.likelihoods:
-        return evidence_of(dataset.examples, None, config, prompted, store)
+        return evidence_of(dataset.examples, None, prompted, embedder)
     from tss_lab.scoring import compute_likelihoods, plan_pairs
 
     with folder.step("likelihoods") as step:
@@ -170,7 +162,7 @@ def take_likelihoods(
         step.record(likelihoods=facts)
         step.measure("likelihoods", facts)
         step.put_aside(pairs.set_aside)
-    return evidence_of(dataset.examples, to_likelihoods(done.frame), config, prompted, store)
+    return evidence_of(dataset.examples, to_likelihoods(done.frame), prompted, embedder)
 
 
 def score(config: RunConfig, method: Method, evidence: Evidence, folder: RunFolder) -> FloatArray:
@@ -215,12 +207,15 @@ def choose(
     return selection, weights
 
 
-def probe(config: RunConfig, dataset: Dataset, model: PromptedModel, store: Store, folder: RunFolder) -> None:
+def probe(
+    config: RunConfig, dataset: Dataset, model: PromptedModel, store: Store, embedder: LazyEmbedder,
+    folder: RunFolder,
+) -> None:  # fmt: skip
     """Beside the steps: whether scores notice wrong instructions, on this data and with this model."""
     from tss_lab.probe import run_probe
 
     with folder.step("probe") as step:
-        found, table = run_probe(config, dataset, model, store)
+        found, table = run_probe(config, dataset, model, store, embedder)
         step.write(names.PROBE, found.as_dict())
         step.write(names.PROBED, table)
         step.measure("probe", found.figures())
@@ -260,7 +255,7 @@ def evaluate(
     Every process takes part in the held-out passes; the rest is the first one's.
     """
     from tss_lab.evaluation.evaluate import evaluate_model, evaluate_untuned
-    from tss_lab.evaluation.heldout import held_out_measures, held_out_table
+    from tss_lab.evaluation.heldout import record_held_out
     from tss_lab.scoring import compute_likelihoods, plan_pairs
 
     with folder.step("evaluation") as step:
@@ -272,13 +267,8 @@ def evaluate(
                 done = compute_likelihoods(pairs, local, model.encoder, config.scoring, config.trainer, store)
                 return to_likelihoods(done.frame)
 
-            before, after = likelihoods(model.local), None if tuned is None else likelihoods(tuned)
-            measures = held_out_measures(before, after)
-            step.write(names.HELD_OUT, held_out_table(before, after))
-            step.record(held_out=[asdict(one) for one in measures])
+            record_held_out(step, likelihoods(model.local), None if tuned is None else likelihoods(tuned))
             step.put_aside(pairs.set_aside)
-            for one in measures:
-                step.measure(f"held_out/{one.name}", one.figures())
         if config.eval.name == "none" or not folder.is_writer:
             return
         if config.eval.baseline or tuned is None:

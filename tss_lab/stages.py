@@ -6,10 +6,15 @@ import enum
 import logging
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tss_lab.config import RunConfig, Stage
 from tss_lab.runs import names
+from tss_lab.runs.owner import refuse_another_run
 from tss_lab.types import PromptKind
+
+if TYPE_CHECKING:
+    from tss_lab.models.prompted import PromptedModel
 
 log = logging.getLogger(__name__)
 
@@ -100,6 +105,32 @@ def plan_run(config: RunConfig, kinds: frozenset[PromptKind], *, is_trained: boo
     )  # fmt: skip
 
 
+def prepare(config: RunConfig, kinds: frozenset[PromptKind]) -> tuple[StagePlan, PromptedModel | None]:
+    """What each step will do, and the model; what can't work is refused before there is a folder.
+
+    Args:
+        kinds: the prompts that the method's score is made of.
+
+    Raises a TssError that says what to change.
+    """
+    path = config.paths.runs / config.run_name
+    is_mine = refuse_another_run(path, config) is None  # another run's folder is emptied, where it may be
+    plan = plan_run(config, kinds, is_trained=is_mine and (path / names.TRAINING).exists())
+    refuse_early(config, plan, is_evaluated=is_mine and (path / names.TUNED / names.RESULTS).exists())
+    if not plan.needs_model:
+        return plan, None
+    model = find_model(config)
+    refuse_model_early(config, plan, path, model.local.folder, is_tuned=is_mine and (path / names.MODEL).exists())
+    return plan, model
+
+
+def find_model(config: RunConfig) -> PromptedModel:
+    """The model that is scored and tuned, on this machine, its weights not loaded. Raises ModelError, ConfigError."""
+    from tss_lab.models.prompted import PromptedModel
+
+    return PromptedModel.find(config.model, config.scoring, config.paths.cache)
+
+
 def refuse_early(config: RunConfig, plan: StagePlan, *, is_evaluated: bool) -> None:
     """What a later step would refuse after hours, refused at the start, before the run has a folder.
 
@@ -127,12 +158,20 @@ def refuse_early(config: RunConfig, plan: StagePlan, *, is_evaluated: bool) -> N
         log.info("to be evaluated: %s", ", ".join(f"{name} {count:,} items" for name, count in items.items()))
 
 
-def refuse_model_early(config: RunConfig, plan: StagePlan, folder: Path, model_folder: Path) -> None:
-    """The same once the model's folder is there; nothing for a training that the run's folder holds finished.
+def refuse_model_early(config: RunConfig, plan: StagePlan, folder: Path, model_folder: Path, *, is_tuned: bool) -> None:
+    """The same once the model is on this machine, its weights not loaded.
 
-    Raises ConfigError or TrainingError for a training that the model, the devices or the disk can't bear.
+    Args:
+        is_tuned: whether the run's folder holds this training finished.
+
+    Raises ModelError for an engine that can't compute the model, ConfigError or TrainingError for a training that
+    the model, the devices or the disk can't bear.
     """
-    if not plan.sft.may_compute or (folder / names.MODEL).exists():
+    if config.scoring.engine == "tree" and (plan.likelihoods.may_compute or plan.probe or plan.evaluation):
+        from tss_lab.engine.support import refuse_without_tree
+
+        refuse_without_tree(model_folder)
+    if not plan.sft.may_compute or is_tuned:
         return
     from tss_lab.sft.ready import refuse_training_early, room_for_training
 

@@ -97,5 +97,4 @@ class BagOfWords:
 @pytest.fixture
 def bag_of_words(monkeypatch: pytest.MonkeyPatch) -> Callable[..., BagOfWords]:
     monkeypatch.setattr("tss_lab.alternatives.make.Embedder", BagOfWords)
-    monkeypatch.setattr("tss_lab.alternatives.quality.Embedder", BagOfWords)
     return BagOfWords

@@ -15,7 +15,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.alternatives.conftest import ROOT, FakeGenerator, alternatives_config, example, generator_config
+from tests.alternatives.conftest import ROOT, BagOfWords, FakeGenerator, alternatives_config, example, generator_config
 from tss_lab.alternatives import AlternativesRun, audit, make_alternatives
 from tss_lab.alternatives.asking import Asking
 from tss_lab.alternatives.clean import fold
@@ -278,7 +278,7 @@ def test_beginnings_differ_within_an_example_and_between_examples() -> None:
     assert len({tuple(own) for own in begun}) == len(EXAMPLES)
 
 
-def test_the_audit_finds_what_is_wrong(tmp_path: Path) -> None:
+def test_the_audit_finds_what_is_wrong() -> None:
     one = Example("a", "Name the capital of Peru.", "A letter from Lima.", "The capital of Peru is the city of Lima.")
     lines = [
         "name the capital of peru",
@@ -287,7 +287,8 @@ def test_the_audit_finds_what_is_wrong(tmp_path: Path) -> None:
         "Count the words.",
     ]
     found = {"a": [Alternative("a", at, text, "generated") for at, text in enumerate(lines)]}
-    figures = audit([one], found, alternatives_config(), Store(tmp_path), tmp_path)
+    embedder: Any = BagOfWords
+    figures = audit([one], found, alternatives_config(), embedder)
     assert figures["duplicate_share"] == 0.25
     assert figures["paraphrase_share"] == 0.25
     assert figures["leak_share"] == 0.25

@@ -137,6 +137,12 @@ def test_task_files_by_category_language_and_cap(tmp_path: Path) -> None:
         load_examples(of_yaml("ni20", path=str(tmp_path)))
 
 
+def test_task_files_have_no_columns_to_separate(tmp_path: Path) -> None:
+    task_file(tmp_path, 1, "Question Answering", "English", 10)
+    with pytest.raises(ConfigError, match=r"dataset.separator is for CSV .*/task001_x.json is none; leave it out"):
+        load_examples(of_yaml("ni20", path=str(tmp_path), separator=","))
+
+
 def test_rows_of_the_hub_get_their_category_from_the_task(tmp_path: Path) -> None:
     names = [
         "task582_naturalquestion_answer_generation",

@@ -100,3 +100,8 @@ def test_without_memory_for_the_plain_path_the_check_is_left_out(tiny_llama, mon
     monkeypatch.setattr(score_module, "plain_logprobs", refuse)
     assert scored(tiny_llama[0]) < 5e-4
     assert "no self-check" in caplog.text
+
+
+def test_no_bar_where_there_is_no_terminal(tiny_llama, capsys):
+    score_pairs(tiny_llama[0], pairs_of([(3, 2), (4, 5)]), ScoringConfig(), progress="evaluating")
+    assert "".join(capsys.readouterr()) == ""

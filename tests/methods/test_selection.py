@@ -11,6 +11,7 @@ from tss_lab.errors import ConfigError, DataError, TrainingError
 from tss_lab.methods import Budget, Evidence, build_chooser, build_method, select, weight_statistics
 from tss_lab.methods.choose.top import Top
 from tss_lab.methods.order import rank_by
+from tss_lab.methods.tss import TaskSpecificity
 from tss_lab.methods.weighting import exponential_weights
 from tss_lab.types import Example
 
@@ -108,11 +109,19 @@ def test_infinite_scores_make_no_weights():
         exponential_weights(np.array([0.0, np.inf]), WeightingConfig(enabled=True))
 
 
+class Broken(TaskSpecificity):
+    """A method of one's own whose constructor fails."""
+
+    def __init__(self):
+        raise KeyError("no such table")
+
+
 @pytest.mark.parametrize(
     ("config", "said"),
     [
         ({"target": "tss_lab.methods.nothing.Here"}, "can't be imported"),
         ({"target": "tss_lab.methods.tss_pp.TaskSpecificityPlusPlus", "tua": 1.0}, "tua"),
+        ({"target": f"{__name__}.Broken"}, r"method=mine: .*Broken raised KeyError: 'no such table'"),
         ({"target": "tss_lab.types.Example"}, r"is no class with score\(\) and preference\(\)"),
     ],
 )

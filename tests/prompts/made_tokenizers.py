@@ -87,6 +87,7 @@ def _made(
     tokenizer: Tokenizer, bos: str | None, eos: str, template: str | None, *, begins: bool
 ) -> PreTrainedTokenizerFast:
     if begins:
+        assert bos is not None
         tokenizer.post_processor = processors.TemplateProcessing(
             single=f"{bos} $A", special_tokens=[(bos, tokenizer.token_to_id(bos))]
         )

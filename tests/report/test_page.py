@@ -299,13 +299,24 @@ def test_every_kind_of_part_is_shown():
     noted = Form(lambda value: Shown(f"{value}", "SD <2>"))
     table = Table("caption", [Column("name"), Column("n <", COUNT), Column("x", noted)], [["a", 1, 2], ["sum", 3, 4]],
                   last_is_total=True, is_wide=True)  # fmt: skip
+    remarks = Table("remarks", [Column("name"), Column("remark")], [["a", ""], ["b", "odd"]], is_wide=True)
     folded = Folded("folded", [Facts([("inner", "fact")], small=True)], preformatted="a:\n  b")
-    parts = [Facts([("fact", "its value")]), table, Note("a note"), Heading("a heading"), folded, Cards("cards", [])]
+    parts = [
+        Facts([("fact", "its value")]),
+        table,
+        remarks,
+        Note("a note"),
+        Heading("a heading"),
+        folded,
+        Cards("cards", []),
+    ]
     html = render(Page("title", "subtitle", [], [Section("one", "One", "lead", parts)], "footer", is_broad=True))
     texts = " ".join(outline(html).texts)
     for words in ("its value", "caption", "a note", "a heading", "inner", "a:\n  b", "cards", "SD <2>", "footer"):
         assert words in texts
     assert '<td data-label="n &lt;"><span>1</span></td>' in html
+    assert '<td data-label="remark" class="words"><span>odd</span></td>' in html
+    assert html.count('data-label="remark"') == 1  # a phone labels no empty cell
     assert '<tr class="total">' in html
     assert 'class="page broad"' in html
 

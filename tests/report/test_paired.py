@@ -4,25 +4,10 @@ import math
 
 import numpy as np
 import pytest
+from made_up_results import result
 from pytest import approx
 
 from tss_lab.report.paired import compare_results, paired_difference
-from tss_lab.types import BenchmarkScore, Estimate, EvaluationResult
-
-
-def result(correct_by_benchmark, order=None):
-    names, items, correct, scores = [], [], [], []
-    for name, values in correct_by_benchmark.items():
-        scores.append(BenchmarkScore(name, name.upper(), Estimate.of_mean(100.0 * np.array(values, dtype=float))))
-        names += [name] * len(values)
-        items += [f"{name}/{index}" for index in range(len(values))]
-        correct += values
-    order = np.arange(len(items)) if order is None else np.array(order)
-    return EvaluationResult(
-        "label", "SUM", tuple(scores), Estimate(0.0, 0.0, len(items)),
-        np.array(items, dtype=object)[order], np.array(names, dtype=object)[order],
-        np.array(correct, dtype=bool)[order],
-    )  # fmt: skip
 
 
 def test_paired_difference_is_mcnemar():

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from made_up_results import result
 from pytest import approx
 from scipy import stats
 
@@ -16,29 +17,16 @@ from tss_lab.report.paired import (
     null_spread,
     two_source_interval,
 )
-from tss_lab.types import BenchmarkScore, Estimate, EvaluationResult
+from tss_lab.types import Estimate
 
-
-def result(correct_by_benchmark, reverse=False):
-    names, items, correct, scores = [], [], [], []
-    for name, values in correct_by_benchmark.items():
-        scores.append(BenchmarkScore(name, name.upper(), Estimate.of_mean(100.0 * np.array(values, dtype=float))))
-        names += [name] * len(values)
-        items += [f"{name}/{index}" for index in range(len(values))]
-        correct += values
-    step = -1 if reverse else 1
-    return EvaluationResult(
-        "label", "SUM", tuple(scores), Estimate(0.0, 0.0, len(items)),
-        np.array(items, dtype=object)[::step], np.array(names, dtype=object)[::step],
-        np.array(correct, dtype=bool)[::step],
-    )  # fmt: skip
+BACKWARDS = slice(None, None, -1)
 
 
 def test_means_and_both_errors_by_hand():
     """Seeds have 1 and 2 of 4 right: 25 and 50 %. Mean 37.5, SD 25/√2; the items' shares over seeds are
     1, ½, 0, 0, of variance (0.625² + 0.125² + 2·0.375²)/3 = 0.22917, so an error of 100·√(0.22917/4).
     """
-    means = mean_accuracies([result({"a": [1, 0, 0, 0]}), result({"a": [1, 1, 0, 0]}, reverse=True)])
+    means = mean_accuracies([result({"a": [1, 0, 0, 0]}), result({"a": [1, 1, 0, 0]}, order=BACKWARDS)])
     assert means["a"].value == approx(37.5)
     assert means["a"].spread == approx(25 / math.sqrt(2))
     assert means["a"].item_error == approx(100 * math.sqrt(0.6875 / 3 / 4))
@@ -55,7 +43,7 @@ def test_a_single_seed_has_no_spread():
 
 def test_difference_of_one_seed_is_the_paired_one():
     """One gained of 4: +25, error 100·√(¼/4) = 25; the interval is the normal one."""
-    before, after = result({"a": [1, 0, 0, 0]}), result({"a": [1, 1, 0, 0]}, reverse=True)
+    before, after = result({"a": [1, 0, 0, 0]}), result({"a": [1, 1, 0, 0]}, order=BACKWARDS)
     one, total = difference_over_seeds([(before, after)])
     assert (one.value, one.gained, one.lost, one.num_seeds) == (25.0, 1, 0, 1)
     assert one.interval == approx((25 - 1.959964 * 25, 25 + 1.959964 * 25))

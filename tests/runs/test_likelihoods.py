@@ -23,7 +23,7 @@ ROWS = [
 def frame_of(rows) -> pl.DataFrame:
     names = ["example_id", "prompt_kind", "alternative_index", "loglik", "n_target_tokens"]
     frame = pl.DataFrame(rows, schema=names, orient="row")
-    return frame.with_columns(n_prompt_tokens=7, truncated=False).cast(COLUMNS)
+    return frame.with_columns(n_prompt_tokens=7, truncated=False).cast(pl.Schema(COLUMNS))
 
 
 def test_rows_become_arrays():

@@ -122,7 +122,7 @@ def waiting_pass(folder: Path, scratch: Path, devices: int) -> dict[str, object]
             say(f"waiting {self.global_rank}")
         return found
 
-    pytorch_lightning.strategies.DDPStrategy.broadcast = telling  # type: ignore[method-assign]
+    pytorch_lightning.strategies.DDPStrategy.broadcast = telling  # type: ignore[method-assign, assignment]
     return one_pass(folder, scratch, devices)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -101,7 +102,7 @@ def test_a_kill_while_comparing_is_not_repeated(bench, monkeypatch):
 
 
 @pytest.fixture
-def loaded(monkeypatch) -> list[weakref.ref]:
+def loaded(monkeypatch) -> Iterator[list[weakref.ref]]:
     """References to the models of passes that follow; nobody collects cycles meanwhile."""
     references: list[weakref.ref] = []
 

@@ -40,9 +40,9 @@ class Calls:
             WeightedTuning.training_step,
         )
 
-        def attending(*given: Any, dropout_p: float = 0.0, **named: Any) -> Any:
-            self.attention[self.trains].add(dropout_p)
-            return attend(*given, dropout_p=dropout_p, **named)
+        def attending(*given: Any, **named: Any) -> Any:
+            self.attention[self.trains].add(named.get("dropout_p", 0.0))
+            return attend(*given, **named)
 
         def dropping(value: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
             self.elsewhere[self.trains].add(p if training else 0.0)

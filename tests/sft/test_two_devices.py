@@ -73,6 +73,7 @@ def two_devices(tmp_path_factory: pytest.TempPathFactory, bases: dict[str, Path]
     for name, sft in RESUMED.items():
         jobs.append(job_of(bases[name], folder / f"{name}-unbroken", sft, "fsdp"))
         jobs.append(job_of(bases[name], folder / f"{name}-stopped", sft, "fsdp", stop_at=5))
+    jobs.append(job_of(bases["gemma3"], folder / "damaged", RESUMED["gemma3"], "fsdp", stop_at=3, damaged=1))
     killed = job_of(bases["gemma3"], folder / "gemma3-killed", RESUMED["gemma3"], "fsdp")
     assert launch([killed | {"die_at": 5}]).returncode != 0
     assert [path.name for path in folder.glob("*/checkpoints/*")] == ["step-00000004.ckpt"]
@@ -200,6 +201,13 @@ def test_a_broken_training_on_shards_goes_on_to_the_same_weights(two_devices: Pa
     assert found == wanted
     known, unbroken = (json.loads((folder / "training.json").read_text()) for folder in folders)
     assert known["curve"] == unbroken["curve"]
+
+
+def test_a_damaged_checkpoint_is_named_by_every_process(two_devices: Path) -> None:
+    for rank in (0, 1):
+        said = (two_devices / "damaged" / f"said-{rank}.txt").read_text()
+        assert "step-00000002.ckpt can't be read" in said
+        assert "delete it and run the same command again" in said
 
 
 @pytest.mark.parametrize(("strategy", "says"), [("ddp", "### 3\n"), ("fsdp", "Not sampled: the model was sharded")])

@@ -128,6 +128,8 @@ def test_cross_entropy_by_hand(memory_bytes: int) -> None:
     (3.0 * loss).backward()
     assert loss.item() == approx(float(nll @ coefficient), rel=1e-5)
     np.testing.assert_allclose(nll_R.numpy(), nll, rtol=1e-5)
+    assert hidden_RD.grad is not None
+    assert weight_VD.grad is not None
     np.testing.assert_allclose(hidden_RD.grad, 3.0 * slope @ weight, rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(weight_VD.grad, 3.0 * slope.T @ hidden, rtol=1e-4, atol=1e-6)
     kept, weight_VD.grad = torch.ones_like(weight_VD), None
@@ -163,6 +165,8 @@ def test_gradient_of_a_bf16_head_is_summed_up_in_float32() -> None:
     assert loss.dtype == torch.float32
     exact_VD = weight_VD.detach().double().requires_grad_()
     F.cross_entropy(hidden_RD.double() @ exact_VD.T, target_R, reduction="sum").backward()
+    assert weight_VD.grad is not None
+    assert exact_VD.grad is not None
     apart = (weight_VD.grad.double() - exact_VD.grad).norm() / exact_VD.grad.norm()
     assert apart < 5e-3
 

@@ -4,7 +4,8 @@
 
 Of each job ``sft`` and ``trainer`` are settings beside the tests' usual ones. ``die_at=STEP``: kill -9 in the
 middle of that step. ``die_writing=STEP``: kill -9 half-way through that step's checkpoint. ``stop_at=STEP``: the
-training is stopped by an error in that step, and then called again. ``kept_copies=1``: ``weight_copies_kept``. Under
+training is stopped by an error in that step, and then called again; with ``damaged=1`` its checkpoint is cut before,
+and what is said goes to ``said-RANK.txt``. ``kept_copies=1``: ``weight_copies_kept``. Under
 ``trainer=fsdp`` no process but the first may read the model.
 """
 
@@ -173,6 +174,17 @@ def saving_that_dies_at(step: int) -> Any:
     return dying
 
 
+def damage(folder: Path) -> None:
+    """Cuts the newest checkpoint, by the first process alone, before any reads it."""
+    from tss_lab.sft.checkpoints import newest_checkpoint
+
+    path = newest_checkpoint(folder)
+    assert path is not None
+    if os.environ["RANK"] == "0":
+        path.write_bytes(path.read_bytes()[:2000])
+    torch.distributed.barrier()
+
+
 def run_job(job: dict[str, Any]) -> None:
     from tss_lab.errors import TrainingError
     from tss_lab.sft import checkpoints, fit
@@ -194,6 +206,13 @@ def run_job(job: dict[str, Any]) -> None:
             with at_step(job["stop_at"], lambda: np.nan), contextlib.suppress(TrainingError):
                 train(Path(job["base"]), folder, sft, trainer)
             assert not (folder / "model").exists()
+        if job.get("damaged"):
+            damage(folder)
+            try:
+                train(Path(job["base"]), folder, sft, trainer)
+            except TrainingError as error:
+                (folder / f"said-{os.environ['RANK']}.txt").write_text(str(error))
+            return
         train(Path(job["base"]), folder, sft, trainer)
 
 

@@ -6,14 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from tss_lab.config import LoggerConfig
 from tss_lab.errors import ConfigError
+from tss_lab.runs import ScoredRow
 from tss_lab.tracking.loggers import close_loggers, log_page, log_scores, log_summary, make_loggers, wandb_mode
 from tss_lab.tracking.secrets import HIDDEN, without_secrets
-from tss_lab.types import Selection
 
 SETTINGS = {
     "experiment_name": "quickstart",
@@ -23,13 +22,12 @@ SETTINGS = {
     "sft": {"max_target_tokens": 4096},
     "api_key": "hunter2",
 }
-SELECTION = Selection(
-    np.array(["a", "b", "c"], dtype=object),
-    np.array([0.5, 2.0, np.inf]),
-    np.array([2, 1, 0]),
-    np.array([False, True, True]),
-    np.array([0.0, 1.2, 0.8]),
-)
+ROWS = [
+    ScoredRow(1, "a", 0.5, 2, False, 0.0, None, {"instruction": "a secret of the house"}),
+    ScoredRow(2, None, None, None, False, 0.0, "empty output", {}),
+    ScoredRow(3, "b", 2.0, 1, True, 1.2, None, {}),
+    ScoredRow(4, "c", 3.0, 0, True, 0.8, None, {}),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +46,7 @@ def written(kind, folder):
     loggers = make_loggers(LoggerConfig(kind=kind), folder, "my-run", SETTINGS)
     for step in range(3):
         loggers[0].log_metrics({"sft/loss": 1.0 / (step + 1)}, step=step)
-    log_scores(loggers, SELECTION)
+    log_scores(loggers, ROWS)
     log_summary(loggers, {"eval/tuned/sum": 130.5})
     log_page(loggers, page)
     close_loggers(loggers)
@@ -70,7 +68,7 @@ def test_tensorboard_holds_curve_and_histogram(tmp_path):
     events = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
     events.Reload()
     assert [round(event.value, 3) for event in events.Scalars("sft/loss")] == [1.0, 0.5, 0.333]
-    assert events.Histograms("scores")[0].histogram_value.num == 2  # the infinite one is left out
+    assert events.Histograms("scores")[0].histogram_value.num == 3  # without the row that has no score
 
 
 def test_wandb_without_a_key_goes_offline_without_asking(tmp_path):
@@ -97,7 +95,7 @@ def test_wandb_without_a_key_goes_offline_without_asking(tmp_path):
     content = json.loads(shown.stdout)
     assert content["config"]["rho"] == 0.3
     assert content["summary"]["eval/tuned/sum"] == 130.5
-    assert content["summary"]["scores"]["nrows"] == 3
+    assert (content["summary"]["scores"]["nrows"], content["summary"]["scores"]["ncols"]) == (3, 6)
     assert content["summary"]["report"]["_type"] == "html-file"
     assert content["state"] == "finished"
 
@@ -142,5 +140,5 @@ def test_further_processes_write_nothing(tmp_path, monkeypatch):
     monkeypatch.setenv("RANK", "1")
     log_page([object()], tmp_path / "absent.html")
     log_summary([object()], {"a": 1.0})
-    log_scores([object()], SELECTION)
+    log_scores([object()], ROWS)
     close_loggers([object()])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,7 @@ def make_alternatives(
     cache: Path,
     *,
     may_generate: bool = True,
+    embedder: Callable[[], Embedder] | None = None,
 ) -> AlternativesRun:
     """K alternatives of each kind asked for, from the store where they are there.
 
@@ -69,17 +70,16 @@ def make_alternatives(
     if not examples:
         raise DataError("there are no examples to find alternatives for; check dataset.path and dataset.limit")
     parts = _Parts()
-    embedder: Embedder | None = None
     if config.kind in ("generated", "mixed"):
         _generate(examples, config, generator, store, cache, parts, may_generate)
     short = [example for example in examples if len(parts.generated.get(example.example_id, [])) < config.k]
     wanted = list(examples) if config.kind in ("retrieved", "mixed") else short
     if wanted:
-        embedder = Embedder(config.embedder, store, cache)
+        found = embedder() if embedder else Embedder(config.embedder, store, cache)
         # Twice K: some may be among the generated ones already.
         depth = config.k if config.kind == "retrieved" else 2 * config.k
         parts.retrieved, parts.fingerprints["retrieved"] = retrieve(
-            wanted, corpus_examples, depth, config, embedder, store
+            wanted, corpus_examples, depth, config, found, store
         )
     return _together(examples, config, parts)
 

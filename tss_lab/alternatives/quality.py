@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,6 @@ from tss_lab.alternatives.clean import fold
 from tss_lab.alternatives.embed import Embedder
 from tss_lab.config import AlternativesConfig
 from tss_lab.errors import ModelError
-from tss_lab.store import Store
 from tss_lab.types import Alternative, Alternatives, Example
 
 log = logging.getLogger(__name__)
@@ -28,8 +26,7 @@ def audit(
     examples: Sequence[Example],
     by_example: Alternatives,
     config: AlternativesConfig,
-    store: Store,
-    cache: Path,
+    embedder: Callable[[], Embedder],
 ) -> dict[str, Any]:
     """Figures of the alternatives' quality; shares are of alternatives, unless they say otherwise.
 
@@ -58,11 +55,11 @@ def audit(
         "most_frequent": _most_frequent(by_example)[0],
     }
     try:
-        embedder = Embedder(config.embedder, store, cache)
+        found = embedder()
     except ModelError as error:
         log.warning("the audit of the alternatives goes without embeddings: %s", error)
         return figures
-    return {**figures, **_similarities(chosen, by_example, embedder, config.similarity_ceiling)}
+    return {**figures, **_similarities(chosen, by_example, found, config.similarity_ceiling)}
 
 
 def tally(examples: Sequence[Example], by_example: Alternatives) -> dict[str, Any]:

@@ -15,8 +15,6 @@ from tss_lab.errors import ConfigError
 
 Status = Literal["finished", "stopped", "failed", "same run"]
 """stopped: by what the user can mend. failed: by a fault of ours. same run: as an earlier job, so not done again."""
-_OF_THE_COMMAND = {"stages", "paths", "trainer", "logger", "overwrite", "doctor"}
-"""Settings in which two commands for one run folder may differ."""
 _HEADLINES = (
     ("eval/tuned/sum", "tuned SUM"), ("held_out/nll/after", "held-out loss"), ("sft/loss_last", "training loss"),
     ("eval/zero_shot/sum", "zero-shot SUM"), ("selection/kept", "kept"), ("selection/effective_size", "effective size"),
@@ -62,7 +60,7 @@ def refuse_shared_folders(jobs: Sequence[Job]) -> None:
     first: dict[Path, Job] = {}
     for job in jobs:
         other = first.setdefault(job.folder, job)
-        if _settings_of_the_run(other) != _settings_of_the_run(job):
+        if other.config.identity() != job.config.identity():
             name = job.config.run_name
             differing = other.varied.split()[0].partition("=")[0] if other.varied else "seed"
             raise ConfigError(
@@ -74,10 +72,6 @@ def refuse_shared_folders(jobs: Sequence[Job]) -> None:
 def same_run_before(jobs: Sequence[Job], number: int) -> int | None:
     """The earlier job that is the very same run, which needn't be done twice; None where there is none."""
     return next((n for n, job in enumerate(jobs[:number]) if job.config == jobs[number].config), None)
-
-
-def _settings_of_the_run(job: Job) -> dict[str, Any]:
-    return job.config.model_dump(mode="json", exclude=_OF_THE_COMMAND)
 
 
 def closing_table(outcomes: Sequence[Outcome]) -> Any:

@@ -19,7 +19,7 @@ from tss_lab.errors import ConfigError, DataError
 
 _NOT_DATA = {"dataset_info.json", "dataset_infos.json", "state.json", "dataset_dict.json", "package.json"}
 _SPLITS = ("train", "test", "validation", "valid", "dev")
-_NOT_SEPARATED = "dataset.separator is for CSV and TSV files, and {} is none; leave it out"
+NOT_SEPARATED = "dataset.separator is for CSV and TSV files, and {} is none; leave it out"
 
 Located = tuple[str, "dict[str, Any] | UnusableRow"]
 
@@ -32,7 +32,7 @@ def source_rows(config: DatasetConfig) -> Iterator[Located]:
             yield from file_rows(path, config.separator)
         return
     if config.separator:
-        raise ConfigError(_NOT_SEPARATED.format(config.path or config.hub_id))
+        raise ConfigError(NOT_SEPARATED.format(config.path or config.hub_id))
     yield from _hub_rows(config)
 
 
@@ -102,7 +102,7 @@ def file_rows(path: Path, separator: str | None = None) -> Iterator[Located]:
     if suffix not in DATA_SUFFIXES:
         raise DataError(f"{path} is not a kind of file that can be read; give one of {', '.join(DATA_SUFFIXES)}")
     if separator and suffix not in USUAL_SEPARATOR:
-        raise ConfigError(_NOT_SEPARATED.format(path))
+        raise ConfigError(NOT_SEPARATED.format(path))
     readers = {".json": _json_rows, ".parquet": _parquet_rows}
     try:
         rows = separated_rows(path, separator) if suffix in USUAL_SEPARATOR else readers.get(suffix, _json_lines)(path)

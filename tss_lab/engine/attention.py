@@ -83,6 +83,7 @@ def tree_attention(
     if asked or attention_mask is not None or key.shape[2] != tree.num_tokens or query.shape[0] != 1:
         what = ", ".join(asked) or "a mask, a cache or a batch"
         raise TreeUnsupportedError(f"{type(module).__name__} asks for {what}, which the tree engine doesn't compute")
+    # A window that no path is longer than hides nothing; without it the layer shares the other layers' masks.
     window = sliding_window if sliding_window is not None and sliding_window <= _deepest(tree) else None
     if takes_flex(query):
         return flex(query, key, value, scaling, window, tree), None
@@ -102,7 +103,7 @@ def tree_attention(
 
 
 def _gathered(heads: Tensor, runs: list[Run]) -> Tensor:
-    if len(runs) == 1:
+    if len(runs) == 1:  # a view: most blocks need no copy
         return heads[:, :, runs[0][0] : runs[0][1]]
     return torch.cat([heads[:, :, start:end] for start, end in runs], dim=2)
 
@@ -127,6 +128,7 @@ def _ranges(tree: TreeLayout, window: int | None) -> Iterator[Run]:
     held: tuple[int, int, int] | None = None
     for start, end, parent in zip(tree.start_S.tolist(), tree.end_S.tolist(), tree.parent_S.tolist(), strict=True):
         if parent < 0 and (window is None or end - start <= window):
+            # A root alone is a plain causal triangle, which the kernel knows without a mask, at any length.
             if held:
                 yield held[:2]
             held = None

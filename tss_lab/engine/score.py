@@ -20,7 +20,7 @@ from tss_lab.engine.forward import encode
 from tss_lab.engine.head import head_of, target_logprobs
 from tss_lab.engine.plain import plain_logprobs
 from tss_lab.engine.self_check import SelfCheck, self_check
-from tss_lab.engine.support import tree_failed, tree_refusal
+from tss_lab.engine.support import tree_asked_for, tree_failed, tree_refusal
 from tss_lab.engine.tree import build_pack, shared_prefix, sort_key
 from tss_lab.errors import ModelError
 from tss_lab.types import BoolArray, FloatArray, TokenPair
@@ -63,7 +63,7 @@ class Scorer:
         if self.engine == "tree":
             reason = tree_refusal(model)
             if reason and scoring.engine == "tree":
-                raise TreeUnsupportedError(f"scoring.engine=tree: {reason}; take scoring.engine=auto")
+                raise tree_asked_for(reason)
             if reason:
                 self.use_plain(reason)
         self.tokens_per_pack = scoring.tokens_per_pack or _fitting_tokens(model)
@@ -183,7 +183,7 @@ def score_pairs(
     """Log-likelihoods (P,) and greedy hits (P,) of any number of pairs, in their order, after a self-check.
 
     Args:
-        progress: label of a progress bar; None for none.
+        progress: label of a bar on a terminal; None for none.
     """
     scorer = Scorer(model, scoring)
     scorer.check(pairs)
@@ -231,9 +231,8 @@ def out_of_memory(error: BaseException) -> bool:
 
 
 def _shown(packs: list[list[int]], progress: str | None) -> Iterator[list[int]]:
-    if progress is None:
-        yield from packs
-        return
+    from rich.console import Console
     from rich.progress import track
 
-    yield from track(packs, description=progress)
+    console = Console(stderr=True)
+    yield from track(packs, progress or "", console=console, disable=progress is None or not console.is_terminal)

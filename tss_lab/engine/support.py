@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 from tss_lab.engine.attention import TreeUnsupportedError
 from tss_lab.engine.head import head_of
 from tss_lab.errors import ModelError
+from tss_lab.models import model_config
 
 _DROPOUTS = ("attention_dropout", "attn_pdrop", "attention_probs_dropout_prob")
 
@@ -32,6 +34,18 @@ def reason_against_tree(config: PretrainedConfig, *, training: bool = False) -> 
     except ValueError as error:
         raise ModelError(f"{config.model_type} is not a causal language model: {error}") from error
     return tree_refusal(skeleton, training=training)
+
+
+def refuse_without_tree(model_folder: Path) -> None:
+    """Raises TreeUnsupportedError where the tree, which was asked for, can't take the model of this folder."""
+    reason = reason_against_tree(model_config(model_folder))
+    if reason:
+        raise tree_asked_for(reason)
+
+
+def tree_asked_for(reason: str) -> TreeUnsupportedError:
+    """The error of ``scoring.engine=tree`` where the tree can't be had."""
+    return TreeUnsupportedError(f"scoring.engine=tree: {reason}; take scoring.engine=auto")
 
 
 def tree_refusal(model: PreTrainedModel, *, training: bool = False) -> str | None:

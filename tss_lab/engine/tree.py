@@ -84,6 +84,8 @@ def build_pack(pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> TreePack
     (its first target token would have no predictor) or an empty target.
     """
     sequences = [_sequence(index, prompt, target) for index, (prompt, target) in enumerate(pairs)]
+    # Big-endian ids, so that bytes sort as ids do: whoever shares a prefix is a neighbour, and only the sequence
+    # before has to be looked at.
     order = sorted(range(len(sequences)), key=lambda index: sequences[index].tobytes())
     tokens: list[IntArray] = []
     depths: list[IntArray] = []
@@ -101,7 +103,7 @@ def build_pack(pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> TreePack
             if shared < len(path) or shared == 0:
                 starts.append(size)
                 parents.append(int(path[shared - 1]) if shared else -1)
-            closed.append((path[shared:], size))
+            closed.append((path[shared:], size))  # what this sequence leaves gets no descendant any more
             fresh = np.arange(size, size + len(ids) - shared, dtype=np.int64)
             tokens.append(ids[shared:].astype(np.int64))
             depths.append(np.arange(shared, len(ids), dtype=np.int64))

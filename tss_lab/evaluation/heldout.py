@@ -5,6 +5,7 @@ No model code: the likelihoods of the held-out examples under the untuned and th
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,17 @@ import polars as pl
 
 from tss_lab.errors import EvaluationError
 from tss_lab.methods.tss import task_specificity
+from tss_lab.runs import Step, names
 from tss_lab.types import Estimate, FloatArray, HeldOutMeasure, Likelihoods
+
+
+def record_held_out(step: Step, before: Likelihoods, after: Likelihoods | None) -> None:
+    """What they say of the untuned and, where there is one, the tuned model, into the run's folder."""
+    measures = held_out_measures(before, after)
+    step.write(names.HELD_OUT, held_out_table(before, after))
+    step.record(held_out=[asdict(one) for one in measures])
+    for one in measures:
+        step.measure(f"held_out/{one.name}", one.figures())
 
 
 def held_out_measures(before: Likelihoods, after: Likelihoods | None = None) -> list[HeldOutMeasure]:

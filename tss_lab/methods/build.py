@@ -44,10 +44,13 @@ def _build(group: str, name: str, target: str, params: Mapping[str, Any], member
     if not isinstance(cls, type) or not all(callable(getattr(cls, member, None)) for member in members):
         wanted = " and ".join(f"{member}()" for member in members)
         raise ConfigError(f"{group}.target={target} is no class with {wanted}; see tss_lab/methods/base.py")
+    settings = _checked(cls, group, name, target, params)
     try:
-        built: object = cls(**_checked(cls, group, name, target, params))
-    except (TypeError, ValueError) as error:
+        built: object = cls(**settings)
+    except (TypeError, ValueError) as error:  # as our own classes say what is wrong with a value
         raise ConfigError(f"{group}={name}: {error}") from error
+    except Exception as error:
+        raise ConfigError(f"{group}={name}: {target} raised {type(error).__name__}: {error}") from error
     return built
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tss_lab.config import ScoringConfig
+from tss_lab.config import ModelConfig, ScoringConfig
 from tss_lab.models.load import load_tokenizer
-from tss_lab.models.resolve import LocalModel, context_length
+from tss_lab.models.resolve import LocalModel, context_length, resolve_model
 from tss_lab.prompts import PromptEncoder, get_template
 from tss_lab.types import IntArray
 
@@ -28,6 +29,11 @@ class PromptedModel:
     local: LocalModel
     encoder: PromptEncoder
     tuning_encoder: PromptEncoder
+
+    @classmethod
+    def find(cls, config: ModelConfig, scoring: ScoringConfig, cache: Path) -> PromptedModel:
+        """The model of a config. Raises ModelError when it can't be had, and as ``of``."""
+        return cls.of(resolve_model(config, cache), scoring)
 
     @classmethod
     def of(

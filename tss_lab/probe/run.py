@@ -12,7 +12,7 @@ import polars as pl
 
 from tss_lab.config import AlternativesConfig, MethodConfig, RunConfig
 from tss_lab.errors import ConfigError, DataError
-from tss_lab.evidence import evidence_of
+from tss_lab.evidence import LazyEmbedder, evidence_of
 from tss_lab.methods import Method, Needs, build_method, score_examples
 from tss_lab.methods.order import seeded_uniform
 from tss_lab.probe.assess import Rows, Scored, advise, notice_weak, notice_wrong
@@ -41,6 +41,7 @@ class Bench:
     methods: Mapping[str, Method]
     model: PromptedModel
     store: Store
+    embedder: LazyEmbedder
 
     def sources(self) -> list[AlternativesConfig]:
         """The kinds of alternatives that are compared."""
@@ -48,12 +49,14 @@ class Bench:
         return [own.model_copy(update={"kind": kind}) for kind in self.config.probe.alternatives or [own.kind]]
 
 
-def run_probe(config: RunConfig, dataset: Dataset, model: PromptedModel, store: Store) -> tuple[Probe, pl.DataFrame]:
+def run_probe(
+    config: RunConfig, dataset: Dataset, model: PromptedModel, store: Store, embedder: LazyEmbedder
+) -> tuple[Probe, pl.DataFrame]:
     """What the probe finds, and every row's preference under each setting.
 
     Raises DataError for a data set too small, or of one instruction only.
     """
-    bench = Bench(config, probed_methods(config), model, store)
+    bench = Bench(config, probed_methods(config), model, store, embedder)
     sample = drawn(dataset.examples, config.probe.examples, config.probe.seed)
     if len(sample) < _FEWEST_EXAMPLES:
         raise DataError(f"a probe needs at least {_FEWEST_EXAMPLES} examples, better 200; there are {len(sample)}")
@@ -96,23 +99,22 @@ def _plain_name(name: str) -> str:
 
 def _rows(bench: Bench, sample: Sequence[Example], corpus: Sequence[Example]) -> list[ProbeRow]:
     from tss_lab.alternatives import make_alternatives
-    from tss_lab.alternatives.embed import Embedder
     from tss_lab.alternatives.retrieve import nearest
 
     config = bench.config
     kinds = [Kind(name) for name in config.probe.kinds]
 
     def by_nearness(instructions: Sequence[str], candidates: Sequence[str]) -> Mapping[str, Sequence[str]]:
-        embedder = Embedder(config.alternatives.embedder, bench.store, config.paths.cache)
-        found = nearest(sorted(set(instructions)), list(candidates), 1, config.alternatives, embedder)
+        found = nearest(sorted(set(instructions)), list(candidates), 1, config.alternatives, bench.embedder())
         return {instruction: [text for text, _ in near] for instruction, near in found.items()}
 
     own: dict[str, list[str]] = {}
     if Kind.ALTERNATIVE in kinds:
         _, replaced, _ = split(sample, config.probe.seed)
         made = make_alternatives(
-            replaced, corpus, bench.sources()[0], config.generator, bench.store, config.paths.cache
-        ).by_example
+            replaced, corpus, bench.sources()[0], config.generator, bench.store, config.paths.cache,
+            embedder=bench.embedder,
+        ).by_example  # fmt: skip
         own = {name: [one.instruction for one in mine] for name, mine in made.items()}
     return corrupted(sample, corpus, kinds, config.probe.seed, by_nearness, own)
 
@@ -138,7 +140,9 @@ def _scored(
         from tss_lab.alternatives import make_alternatives
 
         config = bench.config
-        made = make_alternatives(examples, corpus, source, config.generator, bench.store, config.paths.cache)
+        made = make_alternatives(
+            examples, corpus, source, config.generator, bench.store, config.paths.cache, embedder=bench.embedder
+        )
         found += _under(bench, others, examples, made.by_example, source.kind)
     counts_N = bench.model.count_tokens(one.output for one in examples)
     return found, {one.example_id: int(count) for one, count in zip(examples, counts_N, strict=True)}
@@ -164,7 +168,7 @@ def _under(
         tables[context] = to_likelihoods(done.frame)
     found = []
     for name, method in methods.items():
-        evidence = evidence_of(examples, tables[method.needs.direct_context], config, lambda: bench.model, bench.store)
+        evidence = evidence_of(examples, tables[method.needs.direct_context], lambda: bench.model, bench.embedder)
         preference_N = method.preference(score_examples(method, evidence, config.seed))
         by_id = dict(zip(evidence.example_id_N.tolist(), preference_N.tolist(), strict=True))
         found.append(_Preferences(Setting(name, source, _pairs_of(method.needs, alternatives)), by_id))

@@ -6,6 +6,7 @@ docs/run_folder.md.
 
 from tss_lab.runs.folder import RunFolder, Step, open_folder
 from tss_lab.runs.read import read_run
+from tss_lab.runs.rows import ScoredRow
 from tss_lab.runs.run import Run, Training
 
-__all__ = ["Run", "RunFolder", "Step", "Training", "open_folder", "read_run"]
+__all__ = ["Run", "RunFolder", "ScoredRow", "Step", "Training", "open_folder", "read_run"]

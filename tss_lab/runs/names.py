@@ -7,6 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+try:
+    from yaml import CSafeLoader as _Loader  # ten times as fast, where libyaml was there when yaml was built
+except ImportError:
+    from yaml import SafeLoader as _Loader
+
 FORMAT_VERSION = 2
 FINISHED = "finished"
 CONFIG, RECORD, METRICS, LOG = "config.yaml", "run.json", "metrics.json", "run.log"
@@ -30,6 +37,11 @@ WRITTEN = (
 
 RESULTS_OF_A_RUN = (LIKELIHOODS, SCORES, TRAINING, CHECKPOINTS, MODEL, TUNED, REPORT)
 """A folder without any of these has nothing to lose."""
+
+
+def read_yaml(text: str) -> Any:
+    """Plain values of a yaml file. Raises yaml.YAMLError."""
+    return yaml.load(text, Loader=_Loader)
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:

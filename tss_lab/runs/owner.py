@@ -52,7 +52,7 @@ def _difference(path: Path, config: RunConfig) -> str | None:
         return None
     try:
         version = json.loads((path / names.RECORD).read_text(encoding="utf-8"))["format_version"]
-        known = yaml.safe_load((path / names.CONFIG).read_text(encoding="utf-8"))
+        known = names.read_yaml((path / names.CONFIG).read_text(encoding="utf-8"))
         if not isinstance(known, dict):
             raise TypeError("it holds no settings")
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:

@@ -54,7 +54,7 @@ def read_run(folder: Path | str) -> Run:
 def _mapping(path: Path) -> dict[str, Any]:
     text = path.read_text(encoding="utf-8", errors="replace")
     try:
-        content = yaml.safe_load(text) if path.suffix == ".yaml" else json.loads(text)
+        content = names.read_yaml(text) if path.suffix == ".yaml" else json.loads(text)
     except (ValueError, yaml.YAMLError) as error:
         reason = str(error).splitlines()[0]
         raise ArtifactError(

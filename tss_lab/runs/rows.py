@@ -5,13 +5,39 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 
 from tss_lab.types import Example, Selection, SourceRow
 
-_OURS = ("row", "example_id", "score", "rank", "kept", "weight", "set_aside")
+
+@dataclass(frozen=True, slots=True)
+class ScoredRow:
+    """A row of the source and what a run made of it, as ``scored.jsonl`` has it."""
+
+    row: int
+    """From 1, in the source's order."""
+    example_id: str | None
+    score: float | None
+    rank: int | None
+    """0 is best."""
+    kept: bool
+    weight: float
+    set_aside: str | None
+    """Why it has no score."""
+    columns: Mapping[str, Any]
+    """The source's own."""
+
+
+_OURS = tuple(column.name for column in fields(ScoredRow) if column.name != "columns")
+
+
+def to_scored(values: Mapping[str, Any]) -> ScoredRow:
+    """A line of ``scored.jsonl``. Raises KeyError where it lacks one of the run's own values."""
+    own = {name: value for name, value in values.items() if name not in _OURS}
+    return ScoredRow(**{name: values[name] for name in _OURS}, columns=own)
 
 
 def scored_lines(rows: Sequence[SourceRow], selection: Selection, reasons: Mapping[str, str]) -> Iterator[str]:

@@ -21,6 +21,7 @@ from tss_lab.runs.evaluations import Evaluated, read_evaluation
 from tss_lab.runs.findings import Finding, read_findings
 from tss_lab.runs.likelihoods import to_likelihoods
 from tss_lab.runs.probe import Probe, read_probe
+from tss_lab.runs.rows import ScoredRow, to_scored
 from tss_lab.runs.tables import to_alternatives, to_examples, to_selection
 from tss_lab.types import (
     Alternative,
@@ -128,6 +129,16 @@ class Run:
         """What the selection keeps against what it drops."""
         found: Audit | None = self._read(names.AUDIT, read_audit)
         return found
+
+    @cached_property
+    def scored(self) -> list[ScoredRow]:
+        """Every row of the source in its order, with its own columns and what became of it."""
+        return self._read(names.SCORED, lambda path: [to_scored(row) for row in names.read_lines(path)]) or []
+
+    @cached_property
+    def row_numbers(self) -> Mapping[str, int]:
+        """Example -> its row in the source, from 1; of the rows that were scored."""
+        return {one.example_id: one.row for one in self.scored if one.example_id and one.set_aside is None}
 
     @cached_property
     def num_target_tokens(self) -> Mapping[str, int]:

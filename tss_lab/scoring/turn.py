@@ -51,10 +51,13 @@ class Turn:
     def take(self, group: Group) -> list[int]:
         """Waits for the turn; returns the indices of the pairs that the store doesn't hold then, in whole."""
         waited = False
+        # Each broadcast lasts a beat at most, so the others never wait in one for as long as its time-out.
         while not group.broadcast(group.is_global_zero and self._acquired()):
             if group.is_global_zero and not waited:
                 log.info("another run is computing %s; waiting for it", self.artifact.folder)
             waited = True
+        # Asked after the lock is held, since the job before may have computed all of it; and by the leader alone, since
+        # processes that saw different shards would share out different pairs.
         lacking, new = self.lacking() if group.is_global_zero else ([], [])
         lacking, new = group.broadcast((lacking, new))
         self.new = frozenset(new)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,16 +49,23 @@ class AtomicCheckpointIO(CheckpointIO):
     def load_checkpoint(
         self, path: str | Path, map_location: Any | None = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
-        try:
+        with named_when_damaged(path):
             content: dict[str, Any] = torch.load(path, map_location=map_location or "cpu", weights_only=True, mmap=True)
-        except Exception as error:
-            raise TrainingError(
-                f"the checkpoint {path} can't be read ({error}); delete it and run the same command again"
-            ) from error
         return content
 
     def remove_checkpoint(self, path: str | Path) -> None:
         Path(path).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def named_when_damaged(path: str | Path) -> Iterator[None]:
+    """Raises TrainingError, with the remedy, for whatever reading the checkpoint raises."""
+    try:
+        yield
+    except Exception as error:
+        raise TrainingError(
+            f"the checkpoint {path} can't be read ({error}); delete it and run the same command again"
+        ) from error
 
 
 def newest_checkpoint(folder: Path) -> Path | None:

@@ -194,9 +194,11 @@ def _whole_model(lightning: pl.Trainer, module: WeightedTuning, job: _Job) -> An
     """The tuned model on this device; gathered into a fresh one on the first device when it is sharded."""
     if not module.is_sharded:
         return module.target_model.model
+    # Every device takes part in the gathering, though only the first is given the tensors.
     state = lightning.strategy.lightning_module_state_dict()
     if not lightning.is_global_zero:
         return None
+    # Into a fresh model: merging adapters and save_pretrained want plain tensors, which shards are not.
     model = prepare_model(load_model(job.base.folder), job.sft, job.seed)
     prefix = "target_model.model."
     model.load_state_dict({name.removeprefix(prefix): value for name, value in state.items()})

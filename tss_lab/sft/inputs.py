@@ -173,5 +173,6 @@ class TargetModel(nn.Module):
         A tied head's parameter is visited by autograd in any case, for the embeddings, so whoever waits
         for its gradient (DDP) isn't passed by.
         """
+        # .grad is None before a step's first pack: that one goes through autograd, which makes the tensor to add to.
         tied = head.weight_VD is self.model.get_input_embeddings().weight
         return head.weight_VD.grad if tied and torch.is_grad_enabled() else None

@@ -88,6 +88,8 @@ class Artifact:
         digest = hashlib.sha256(content).hexdigest()[:_HASH_LETTERS]
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            # Not ``lock()``'s: that one is held for the hours of a computation, in which it appends; this one only
+            # keeps two writers from the same sequence number.
             with filelock.FileLock(self.folder / ".append.lock"):
                 shard = self.folder / f"part-{self._next_sequence():06d}-{digest}.parquet"
                 write_atomic(shard, content)

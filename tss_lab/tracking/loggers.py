@@ -21,10 +21,9 @@ from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, Wand
 from tss_lab.config import LoggerConfig, RunConfig
 from tss_lab.errors import ConfigError
 from tss_lab.provenance import global_rank
-from tss_lab.runs import Run
+from tss_lab.runs import Run, ScoredRow
 from tss_lab.store import write_atomic
 from tss_lab.tracking.secrets import without_secrets
-from tss_lab.types import Selection
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +76,7 @@ def log_run(loggers: Sequence[Logger], run: Run, page: Path | None) -> None:
     """A finished run's numbers, scores and page."""
     log_summary(loggers, run.metrics)
     if loggers and run.selection is not None:
-        log_scores(loggers, run.selection)
+        log_scores(loggers, run.scored)
     if page is not None:
         log_page(loggers, page)
 
@@ -94,35 +93,28 @@ def log_summary(loggers: Sequence[Logger], metrics: Mapping[str, float]) -> None
             logger.save()
 
 
-def log_scores(loggers: Sequence[Logger], selection: Selection) -> None:
-    """The scores' distribution, and (Weights & Biases) a table of the ranking's first rows."""
+def log_scores(loggers: Sequence[Logger], rows: Sequence[ScoredRow]) -> None:
+    """The scores' distribution, and (Weights & Biases) a table of the ranking's first rows, without their texts."""
     if global_rank() != 0:
         return
     import numpy as np
 
-    finite_N = selection.score_N[np.isfinite(selection.score_N)]
-    if not len(finite_N):
+    ranked = sorted((row for row in rows if row.rank is not None), key=lambda row: row.rank or 0)
+    score_N = np.array([row.score for row in ranked], dtype=np.float64)
+    if not len(score_N):
         return
     for logger in loggers:
         if isinstance(logger, TensorBoardLogger):
-            logger.experiment.add_histogram("scores", finite_N, 0)
+            logger.experiment.add_histogram("scores", score_N, 0)
         if isinstance(logger, WandbLogger):
             import wandb
 
-            first = np.argsort(selection.rank_N, kind="stable")[:MAX_TABLE_ROWS]
-            rows = [
-                [str(selection.example_id_N[i]), float(selection.score_N[i]), int(selection.rank_N[i]),
-                 bool(selection.kept_N[i]), float(selection.weight_N[i])]
-                for i in first
-            ]  # fmt: skip
-            table = wandb.Table(columns=["example_id", "score", "rank", "kept", "weight"], data=rows)
-            logger.experiment.log({"scores": table, "score_distribution": wandb.Histogram(finite_N)})
-            if len(first) < len(selection.score_N):
-                log.info(
-                    "the table of scores in Weights & Biases holds the first %d of %d",
-                    len(first),
-                    len(selection.score_N),
-                )
+            columns = ["row", "example_id", "score", "rank", "kept", "weight"]
+            first = [[getattr(row, name) for name in columns] for row in ranked[:MAX_TABLE_ROWS]]
+            table = wandb.Table(columns=columns, data=first)
+            logger.experiment.log({"scores": table, "score_distribution": wandb.Histogram(score_N)})
+            if len(first) < len(ranked):
+                log.info("the table of scores in Weights & Biases holds the first %d of %d", len(first), len(ranked))
 
 
 def log_page(loggers: Sequence[Logger], page: Path) -> None:

@@ -16,18 +16,23 @@ from pathlib import Path
 from typing import Any
 
 from tss_lab.config import DatasetConfig
-from tss_lab.data.files import local_path, source_rows
+from tss_lab.data.files import NOT_SEPARATED, local_path, source_rows
 from tss_lab.data.rows import OTHER_CATEGORY, FilteredRows, RawRow, UnusableRow
-from tss_lab.errors import DataError
+from tss_lab.errors import ConfigError, DataError
 
 Rows = Iterator[RawRow | UnusableRow | FilteredRows]
 
 
 def read(config: DatasetConfig) -> Rows:
-    """Instances of the wanted tasks; what settings leave out is counted. Raises DataError for a broken file."""
+    """Instances of the wanted tasks; what settings leave out is counted.
+
+    Raises DataError for a broken file, ConfigError for a separator of files that have none.
+    """
     path = local_path(config)
     files = [] if path is None else [path] if path.is_file() else sorted(path.rglob("task*.json"))
     if files and all(file.name.startswith("task") and file.suffix == ".json" for file in files):
+        if config.separator:
+            raise ConfigError(NOT_SEPARATED.format(files[0]))
         for file in files:
             yield from _task_file(file, config)
     else:

@@ -56,7 +56,11 @@ def _card(run: Run, i: int, example: Example, alternatives: Sequence[Alternative
     is_kept = bool(selection.kept_N[i])
     weight = number(float(selection.weight_N[i]), 2) if is_kept and training_weights(run) is not None else ""
     tokens = run.num_target_tokens.get(example.example_id)
-    about = [example.category, f"{tokens:,} tokens" if tokens else "", f"weight {weight}" if weight else ""]
+    row = run.row_numbers.get(example.example_id)
+    about = [
+        f"row {row:,}" if row else "", example.category, f"{tokens:,} tokens" if tokens else "",
+        f"weight {weight}" if weight else "",
+    ]  # fmt: skip
     truth, why = str(example.extra.get("specificity", "")), str(example.extra.get("why", ""))
     texts = {"Instruction": example.instruction, "Input": example.input, "Output": example.output}
     return Card(

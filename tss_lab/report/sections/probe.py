@@ -141,7 +141,7 @@ def _drawn(found: Probe, width: int) -> Drawing | None:
                         legend=alt.Legend(columns=6 if width > 500 else 2)),
     )  # fmt: skip
     axis = alt.Axis(grid=True, tickCount=6)
-    low = min(0.4, *(row["low"] for row in rows))
+    low = min([0.4, *(one.whole.low for one in found.findings if one.whole.low == one.whole.low)])
     x = alt.X("auroc:Q", title="AUROC", scale=alt.Scale(domain=[low, 1.0], nice=False), axis=axis)
     dots = base.mark_point(filled=True, size=50, opacity=1).encode(x=x)
     bars = base.mark_rule(strokeWidth=1.5).encode(x=alt.X("low:Q"), x2="high:Q")
