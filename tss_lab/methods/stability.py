@@ -9,7 +9,7 @@ import numpy as np
 
 from tss_lab.methods.base import Evidence
 from tss_lab.statistics import spearman
-from tss_lab.types import BoolArray, FloatArray, IntArray, Likelihoods
+from tss_lab.types import BoolArray, FloatArray, IntArray, Likelihoods, TokenLikelihoods
 
 Scoring = Callable[[Evidence], FloatArray]
 
@@ -55,20 +55,34 @@ def ranking_stability(evidence: Evidence, score: Scoring, *, num_draws: int = 20
 
 
 def _rows(likelihoods: Likelihoods, chosen_N: BoolArray) -> Likelihoods:
-    """The chosen examples, without values of single tokens: only what a mean can say is shuffled here."""
     names = [column.name for column in fields(likelihoods) if column.name != "tokens"]
-    return Likelihoods(**{name: getattr(likelihoods, name)[chosen_N] for name in names})
+    chosen = Likelihoods(**{name: getattr(likelihoods, name)[chosen_N] for name in names})
+    if likelihoods.tokens is None:
+        return chosen
+    tokens, chosen_R = likelihoods.tokens, np.repeat(chosen_N, likelihoods.num_target_tokens_N)
+    first_N = np.cumsum(chosen.num_target_tokens_N) - chosen.num_target_tokens_N
+    parts = tokens.true_R[chosen_R], tokens.alternative_RK[chosen_R], tokens.unconditional_R[chosen_R]
+    return replace(chosen, tokens=TokenLikelihoods(first_N, *parts))
 
 
 def _columns(likelihoods: Likelihoods, order_NK: IntArray, count_N: IntArray) -> Likelihoods:
     """The first ``count_N`` alternatives of each example in the given order; −inf fills the rest."""
-    reordered_NK = np.take_along_axis(likelihoods.alternative_loglik_NK, order_NK, axis=1)
-    real_NK = np.arange(reordered_NK.shape[1])[None, :] < count_N[:, None]
+    tokens = likelihoods.tokens
+    if tokens is not None:
+        order_RK = np.repeat(order_NK, likelihoods.num_target_tokens_N, axis=0)
+        count_R = np.repeat(count_N, likelihoods.num_target_tokens_N)
+        tokens = replace(tokens, alternative_RK=_first(tokens.alternative_RK, order_RK, count_R))
     return replace(
         likelihoods,
-        alternative_loglik_NK=np.where(real_NK, reordered_NK, -np.inf),
+        alternative_loglik_NK=_first(likelihoods.alternative_loglik_NK, order_NK, count_N),
         num_alternatives_N=count_N.astype(np.int64),
+        tokens=tokens,
     )
+
+
+def _first(value_NK: FloatArray, order_NK: IntArray, count_N: IntArray) -> FloatArray:
+    real_NK = np.arange(value_NK.shape[1])[None, :] < count_N[:, None]
+    return np.where(real_NK, np.take_along_axis(value_NK, order_NK, axis=1), -np.inf)
 
 
 def _shuffled(likelihoods: Likelihoods, random: np.random.Generator) -> IntArray:
