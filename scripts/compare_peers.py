@@ -29,6 +29,7 @@ from tss_lab.methods.ifd import InstructionFollowingDifficulty
 from tss_lab.models import load_model, load_tokenizer
 from tss_lab.prompts import PromptEncoder, get_template
 from tss_lab.runs.likelihoods import stored_rows, to_likelihoods
+from tss_lab.runs.names import read_lines
 from tss_lab.scoring import plan_pairs
 from tss_lab.statistics import spearman
 from tss_lab.types import Example
@@ -56,7 +57,7 @@ def main() -> None:
     print(json.dumps({name: counts(tokenizer, rows) for name, rows in corpora.items()}, indent=1))
     if given.counts_only:
         return
-    known = {row["example_id"]: row for row in read(given.out)}
+    known = {row["example_id"]: row for row in read_lines(given.out)}
     todo = [one for rows in corpora.values() for one in rows if one.example_id not in known]
     sizes = {one.example_id: len(peers.superfiltering_ids(tokenizer, one).ids) for one in todo}
     short = [one for one in todo if sizes[one.example_id] <= given.tokens]
@@ -137,10 +138,6 @@ def agreement(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     for name in (*OURS, *ON):
         found[f"{name}: at 1 or above"] = sum(row[name] is not None and row[name] >= 1 for row in rows)
     return found
-
-
-def read(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.open(encoding="utf-8")] if path.exists() else []
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """Our IFD against other projects' definitions of it: where they agree, and why they differ where they do."""
 
-import json
 import math
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from tss_lab.methods import Evidence
 from tss_lab.methods.ifd import InstructionFollowingDifficulty
 from tss_lab.models import load_model, load_tokenizer
 from tss_lab.prompts import PromptEncoder
+from tss_lab.runs import names
 from tss_lab.runs.likelihoods import stored_rows, to_likelihoods
 from tss_lab.scoring import plan_pairs
 from tss_lab.types import Example
@@ -108,8 +108,7 @@ def test_on_real_rows_and_models(name):
     if folder is None:
         pytest.skip(f"{name} is not in the cache")
     model, tokenizer = load_model(folder), load_tokenizer(folder)
-    lines = (SHARED / "dolly" / "dolly_sample.jsonl").open(encoding="utf-8", newline="\n")
-    rows = [json.loads(line) for line in lines]
+    rows = list(names.read_lines(SHARED / "dolly" / "dolly_sample.jsonl"))
     examples = [
         Example(str(n), row["instruction"], row["context"], row["response"])
         for n, row in enumerate(rows)

@@ -46,8 +46,7 @@ def test_the_folder_loads_as_a_data_set(run, tmp_path, monkeypatch):
     (run.folder / names.CARD).write_text(data_card(run), encoding="utf-8")
     (run.folder / names.SCORED).write_text('{"another": "shape"}\n', encoding="utf-8")
     rows = load_dataset(str(run.folder), split="train", cache_dir=str(tmp_path / "cache"))
-    written = [json.loads(line) for line in (run.folder / names.SELECTED).open(encoding="utf-8", newline="\n")]
-    assert [dict(row) for row in rows] == written
+    assert [dict(row) for row in rows] == list(names.read_lines(run.folder / names.SELECTED))
     assert len(rows) == run.selection.num_kept
 
 
