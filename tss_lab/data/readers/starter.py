@@ -1,6 +1,6 @@
 """Reader ``starter``: the corpus of our own writing that comes with the package.
 
-340 examples over 20 task categories. Each says whether its output fits only its instruction
+240 examples over 20 task categories, two an input. Each says whether its output fits only its instruction
 (``specificity: specific``) or several that one might ask of its input (``generic``), and why.
 """
 
