@@ -23,7 +23,7 @@ def done(monkeypatch):
     """The runs that were begun, by name; those of seed 1 find no data, those of seed 2 a fault of ours."""
     begun = {}
 
-    def run(config):
+    def run(config, overrides=()):
         begun[config.run_name] = config
         if config.seed == 1:
             raise DataError("no row; give some")
