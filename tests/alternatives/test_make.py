@@ -246,7 +246,9 @@ def test_who_gets_too_few_is_listed_with_the_reason(tmp_path: Path) -> None:
 
 
 def test_unknown_kinds_of_generator(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"generator.kind=parrot is not known; take endpoint, replay, transformers"):
+    with pytest.raises(
+        ConfigError, match=r"generator.kind=parrot is not known; take endpoint, replay, starter, transformers"
+    ):
         made(tmp_path, generator=generator_config(kind="parrot"))
     with pytest.raises(ConfigError, match=r"generator.kind=base is not known"):
         made(tmp_path, generator=generator_config(kind="base"))

@@ -241,7 +241,7 @@ def test_replay_files_that_can_not_be_used(tmp_path: Path, bag_of_words: object)
         (
             "nameless.jsonl",
             '{"example_id": null, "alternatives": ["Name it."]}',
-            "row 1 of .*no example_id and",
+            "row 1 of .*no example_id, no instruction and no input",
         ),
         ("type.jsonl", '{"example_id": "e000", "alternatives": "one text"}', "row 1 of .*no list of texts"),
     ):

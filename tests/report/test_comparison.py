@@ -349,7 +349,7 @@ def test_variants_of_a_method_are_rows_of_their_own(tmp_path):
     labels = [row.label for row in compare(sorted(tmp_path.iterdir())).pairs[0].methods]
     assert labels == [
         "TSS (choose spread, generator smollm2_135m)", "TSS (choose top, generator qwen3_14b)",
-        "TSS (choose top, generator smollm2_135m)", "TSS++ (tau 0.5)", "TSS++ (tau 1)",
+        "TSS (choose top, generator smollm2_135m)", "TSS++ (tau 0.1)", "TSS++ (tau 0.5)",
     ]  # fmt: skip
 
 
