@@ -36,7 +36,7 @@ def test_scores_alone_choose_nothing(tmp_path):
 @pytest.mark.parametrize("fails", [False, True])
 def test_a_job_lets_go_of_what_it_held(tmp_path, monkeypatch, fails):
     let_go = []
-    monkeypatch.setattr("tss_lab.models.load.free_memory", lambda: let_go.append("memory"))
+    monkeypatch.setattr("tss_lab.models.free_memory", lambda: let_go.append("memory"))
     monkeypatch.setattr("tss_lab.engine.flex.forget_compiled", lambda: let_go.append("compiled"))
     config = settings(tmp_path, "stages=[selection]")
     if fails:
