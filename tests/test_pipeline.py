@@ -91,9 +91,9 @@ def test_a_probe_alone_makes_what_it_needs_and_nothing_else(tmp_path, tiny_model
     assert run.probe.examples == 24
     assert run.probe.kinds == ["random", "vague"]
     methods = [one.setting.method for one in run.probe.of("random")]
-    assert sorted(methods) == ["ifd", "length", "ppl", "tss", "tss_pp"]
+    assert sorted(methods) == ["ifd", "length", "ppl", "tss", "tss_mix", "tss_pp"]
     assert 0 <= run.metrics["probe/random/tss_retrieved"] <= 1
     assert run.probe.advice
     table = pl.read_parquet(run.folder / "probe.parquet")
-    assert len(table) == 36 * 4
+    assert len(table) == 36 * 5
     assert table["preference"].null_count() == 0
