@@ -153,7 +153,9 @@ def test_a_text_is_embedded_once(tiny_embedder_folder: Path, tmp_path: Path, mon
     monkeypatch.setattr("sentence_transformers.SentenceTransformer.__init__", None)  # would fail if called
     again = Embedder(config, Store(tmp_path), tmp_path).embed(["xyz", "abc def"])
     assert np.array_equal(again, first[[1, 0]])
-    assert np.array_equal(Embedder(config, Store(tmp_path), tmp_path).known(["xyz"]), first[[1]])
+    known = Embedder(config, Store(tmp_path), tmp_path).known(["xyz"])
+    assert known is not None
+    assert np.array_equal(known, first[[1]])
     assert Embedder(config, Store(tmp_path), tmp_path).known(["xyz", "new"]) is None
 
 
