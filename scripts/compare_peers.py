@@ -5,7 +5,7 @@
 
 Counts need the tokenizer alone. Likelihoods are taken of the rows whose prompt and output have at most ``--tokens``
 tokens, shortest first; each is appended to ``--out`` at once, so the same command goes on where it stopped.
-The peers are tests/methods/peers.py; docs/peers.md holds the tables.
+The peers are tests/methods/peers.py.
 """
 
 from __future__ import annotations

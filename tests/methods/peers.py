@@ -1,7 +1,7 @@
 """IFD as two other projects define it, written from their descriptions: plain transformers, a pair at a time.
 
 ``superfiltering`` is the perplexity ratio of Superfiltering, ``cherry`` the loss ratio of Cherry_LLM with Alpaca's
-prompt. Both tokenise prompt and output together and cut the whole from the right. docs/peers.md says what follows.
+prompt. Both tokenise prompt and output together and cut the whole from the right.
 """
 
 from __future__ import annotations
