@@ -97,3 +97,12 @@ def test_a_probe_alone_makes_what_it_needs_and_nothing_else(tmp_path, tiny_model
     table = pl.read_parquet(run.folder / "probe.parquet")
     assert len(table) == 36 * 5
     assert table["preference"].null_count() == 0
+
+
+def test_a_method_of_single_tokens_is_scored_and_its_stability_told(tmp_path, tiny_model_folder):
+    place = [f"model.path={tiny_model_folder('llama')}", "alternatives=retrieved", "alternatives.k=3"]
+    config = settings(tmp_path, *place, "method=tss_mix", "stages=[alternatives,likelihoods,scores,selection]")
+    run = read_run(pipeline.run(config, ["generator.extra_body={api_key: sk-1}"]))
+    assert run.likelihoods.tokens is not None
+    assert -1 <= run.metrics["scores/stability/halves"] <= 1
+    assert "sk-1" not in (run.folder / "run.json").read_text(encoding="utf-8")

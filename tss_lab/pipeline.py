@@ -54,16 +54,17 @@ log = logging.getLogger(__name__)
 def run(config: RunConfig, overrides: Sequence[str] = ()) -> Path:
     """Runs the stages of a config and returns the run's folder.
 
-    ``overrides`` are the settings as they were typed, for the record.
+    ``overrides`` are the settings as they were typed, for the record, which keeps no secret of them.
     """
     from tss_lab.doctor import check_up
     from tss_lab.tracking.loggers import open_loggers
+    from tss_lab.tracking.secrets import typed_without_secrets
 
     began, store = time.perf_counter(), Store(config.paths.store)
     method, chooser, embedder = build_method(config.method), build_chooser(config.choose), LazyEmbedder(config, store)
     plan, model = prepare(config, method.needs.kinds)
     with open_folder(config) as folder, open_loggers(config, folder.path, wanted=plan.sft.may_compute) as loggers:
-        folder.note(overrides=list(overrides))
+        folder.note(overrides=[typed_without_secrets(one) for one in overrides])
         log.info("%s: %s; results go to %s", config.run_name, plan.in_words(), folder.path)
         dataset = read_dataset(config, folder)
         check_up(config, method.needs, dataset, folder, in_full=bool(plan.doctor), at_start=plan.checks_first)
@@ -172,7 +173,7 @@ def score(config: RunConfig, method: Method, evidence: Evidence, folder: RunFold
     with folder.step("scores") as step:
         scores_N = score_examples(method, evidence, config.seed)
         step.measure("scores", {name: float(getattr(scores_N, name)()) for name in ("mean", "std", "min", "max")})
-        if PromptKind.ALTERNATIVE in method.needs.kinds and not method.needs.per_token:
+        if PromptKind.ALTERNATIVE in method.needs.kinds:
             stability = ranking_stability(evidence, lambda mine: method.score(mine, config.seed))
             step.record(ranking_stability=stability)
             step.measure("scores/stability", stability)

@@ -70,6 +70,16 @@ def test_the_cheapest_of_those_that_are_level_is_advised():
     assert "chance, retrieved" in said[1]
 
 
+def test_what_is_not_told_from_chance_is_never_advised_however_cheap():
+    """Of few rows nothing is worse than the best beyond noise; that doesn't make a guess a recommendation."""
+    rows = _rows(24)
+    first, second = (np.random.default_rng(seed).normal(size=len(rows)) for seed in (6, 106))
+    scored = [_scored(rows, "good", 1.2, 5, noise=first), _scored(rows, "guess", 0.5, 1, "", noise=second)]
+    said, taken = advise([], rows, scored, seed=0)
+    assert taken.method == "good"
+    assert "guess" in said[1]
+
+
 def test_chance_is_called_chance_and_too_few_rows_too_few():
     rows = _rows()
     noise = np.random.default_rng(5).normal(size=len(rows))

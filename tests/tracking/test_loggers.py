@@ -12,7 +12,7 @@ from tss_lab.config import LoggerConfig
 from tss_lab.errors import ConfigError
 from tss_lab.runs import ScoredRow
 from tss_lab.tracking.loggers import close_loggers, log_page, log_scores, log_summary, make_loggers, wandb_mode
-from tss_lab.tracking.secrets import HIDDEN, without_secrets
+from tss_lab.tracking.secrets import HIDDEN, typed_without_secrets, without_secrets
 
 SETTINGS = {
     "experiment_name": "quickstart",
@@ -105,6 +105,22 @@ def test_no_secret_reaches_the_disk(kind, tmp_path):
     files = written(kind, tmp_path / "run")
     assert files
     assert not [path for path in files if b"hunter2" in path.read_bytes()]
+
+
+@pytest.mark.parametrize(
+    ("typed", "kept"),
+    [
+        ("rho=0.3", "rho=0.3"),
+        ("generator.extra_body.api_key=sk-1", f"generator.extra_body.api_key={HIDDEN}"),
+        ("generator.extra_body={api_key: sk-1, top_k: 5}", f"generator.extra_body={{api_key: {HIDDEN}, top_k: 5}}"),
+        ("generator.extra_body={'token':'s k'}", f"generator.extra_body={{'token':{HIDDEN}}}"),
+        ("generator.base_url=https://me:pw@host/v1", f"generator.base_url=https://{HIDDEN}@host/v1"),
+        ("generator.api_key_env=MY_KEY", "generator.api_key_env=MY_KEY"),
+        ("generator.max_new_tokens=256", "generator.max_new_tokens=256"),
+    ],
+)
+def test_a_typed_setting_keeps_no_secret(typed, kept):
+    assert typed_without_secrets(typed) == kept
 
 
 def test_secrets_are_known_by_name_and_by_place_in_an_address():

@@ -106,10 +106,10 @@ def advise(
     best = max(judged, key=lambda setting: judged[setting].value)
     if not judged[best].low > 0.5:
         return ["None of these is told from chance on this data with this model: none is advised."], None
-    level = []
+    level = [best]
     for setting in judged:
         _, low, _ = auroc_difference(preference[best], preference[setting], is_own_N, seed)
-        if setting == best or not low > 0:
+        if not low > 0 and judged[setting].low > 0.5:
             level.append(setting)
     taken = min(level, key=lambda setting: (setting.pairs, -judged[setting].value))
     said = [

@@ -35,7 +35,7 @@ WRITTEN = (
 )  # fmt: skip
 """All that a run writes into its folder, for whoever empties one."""
 
-RESULTS_OF_A_RUN = (LIKELIHOODS, SCORES, TRAINING, CHECKPOINTS, MODEL, TUNED, REPORT)
+RESULTS_OF_A_RUN = (LIKELIHOODS, SCORES, PROBE, TRAINING, CHECKPOINTS, MODEL, TUNED, REPORT)
 """A folder without any of these has nothing to lose."""
 
 

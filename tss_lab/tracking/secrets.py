@@ -13,6 +13,10 @@ _SECRET_NAME = re.compile(
 )
 _CREDENTIALS_IN_URL = re.compile(r"(?<=://)[^/\s@]+@")
 _SECRET_IN_QUERY = re.compile(r"([?&](?:api_?key|key|token|secret|password|sig|signature)=)[^&\s]+", re.IGNORECASE)
+_SECRET_IN_MAPPING = re.compile(
+    r"""(["']?\b\w*(?:api_?key|secret|password|passwd|token|authorization)["']?\s*:\s*)("[^"]*"|'[^']*'|[^,}\]\s]+)""",
+    re.IGNORECASE,
+)
 HIDDEN = "(hidden)"
 
 
@@ -32,3 +36,10 @@ def without_secrets(value: Any, name: str = "") -> Any:
     if _SECRET_NAME.search(name):
         return HIDDEN
     return _SECRET_IN_QUERY.sub(rf"\1{HIDDEN}", _CREDENTIALS_IN_URL.sub(f"{HIDDEN}@", value))
+
+
+def typed_without_secrets(override: str) -> str:
+    """A setting as it is typed, such as ``generator.extra_body={api_key: x}``, without secret values."""
+    key, equals, value = override.partition("=")
+    hidden = str(without_secrets(value, key.rpartition(".")[2]))
+    return f"{key}{equals}" + _SECRET_IN_MAPPING.sub(lambda found: found[1] + HIDDEN, hidden)
