@@ -85,7 +85,8 @@ def test_chance_is_called_chance_and_too_few_rows_too_few():
     noise = np.random.default_rng(5).normal(size=len(rows))
     scored = [_scored(rows, "chance", 0.0, 1, noise=noise)]
     said, taken = advise([], rows, scored, seed=0)
-    assert (said, taken) == (["None of these is told from chance on this data with this model: none is advised."], None)
+    assert said[0].startswith("No score tells a wrong instruction from a right one beyond chance")
+    assert taken is None
     few = _rows(8)
     said, taken = advise([], few, [_scored(few, "good", 50.0, 5)], seed=0)
     assert "Too few rows for an interval: a probe needs at least 20" in said[0]

@@ -70,10 +70,11 @@ def test_equal_scores_are_chance():
 def test_difference_on_the_same_rows_is_narrower_than_the_two_apart():
     score, is_above = _rows()
     worse = score + np.random.default_rng(3).normal(size=60) * 0.3
-    value, low, high = auroc_difference(score, worse, is_above, seed=0)
+    value, low, high = auroc_difference(score, worse, is_above, np.arange(60), seed=0)
     first, second = auroc(score, is_above, 0), auroc(worse, is_above, 0)
     assert value == pytest.approx(first.value - second.value)
-    assert high - low < (first.high - first.low)
+    assert high - low < first.high - first.low
+    assert auroc_difference(score, score, is_above, np.arange(60), seed=0) == (0.0, 0.0, 0.0)
 
 
 def test_groups_are_drawn_together():

@@ -105,10 +105,12 @@ def advise(
         return [f"Too few rows for an interval: a probe needs at least {needed}, better 200 (probe.examples)."], None
     best = max(judged, key=lambda setting: judged[setting].value)
     if not judged[best].low > 0.5:
-        return ["None of these is told from chance on this data with this model: none is advised."], None
+        said = ["No score tells a wrong instruction from a right one beyond chance on these rows with this model: none "
+                "is advised."]  # fmt: skip
+        return said + _about_weak(findings, None), None
     level = [best]
     for setting in judged:
-        _, low, _ = auroc_difference(preference[best], preference[setting], is_own_N, seed)
+        _, low, _ = auroc_difference(preference[best], preference[setting], is_own_N, groups_N, seed)
         if not low > 0 and judged[setting].low > 0.5:
             level.append(setting)
     taken = min(level, key=lambda setting: (setting.pairs, -judged[setting].value))
@@ -128,22 +130,28 @@ def advise(
 def _warnings(findings: Sequence[Finding], taken: Setting) -> list[str]:
     """What the setting doesn't do."""
     mine = {one.kind: one for one in findings if one.setting == taken}
-    length = {one.kind: one for one in findings if one.setting.method == LENGTH}
     said = []
     control = mine.get(Kind.PARAPHRASE.value)
     if control and control.whole.low > 0.5:
         said.append(
             f"It also tells a mere rewording from the original ({control.whole.value:.2f}): it reacts to wording."
         )
-    weak, long = mine.get(WEAK), length.get(WEAK)
-    if weak and long:
-        told = weak.whole.low > max(0.5, long.whole.value)
-        said.append(
-            f"A weak instruction (one that hardly matters) is noticed in {_in_100(weak.whole)}; "
-            + f"output length alone has {100 * long.whole.value:.0f}"
-            + ("." if told else ": on these rows it isn't told from that.")
-        )
-    return said
+    return said + _about_weak(findings, taken)
+
+
+def _about_weak(findings: Sequence[Finding], taken: Setting | None) -> list[str]:
+    """Whether the setting, else the best one, notices instructions that hardly matter; nothing without labels."""
+    weak = [one for one in findings if one.kind == WEAK and one.setting.method != LENGTH]
+    length = next((one.whole for one in findings if one.kind == WEAK and one.setting.method == LENGTH), None)
+    if not weak or length is None:
+        return []
+    mine = next((one for one in weak if one.setting == taken), max(weak, key=lambda one: one.whole.value))
+    told = mine.whole.low > max(0.5, length.value)
+    return [
+        f"A weak instruction (one that hardly matters) is noticed in {_in_100(mine.whole)} by {mine.setting.title}; "
+        + f"output length alone has {100 * length.value:.0f}"
+        + ("." if told else ": on these rows it isn't told from that.")
+    ]
 
 
 def _in_100(found: Auroc) -> str:

@@ -42,18 +42,17 @@ def auroc(
 
 
 def auroc_difference(
-    first_N: FloatArray, second_N: FloatArray, is_above_N: BoolArray, seed: int
+    first_N: FloatArray, second_N: FloatArray, is_above_N: BoolArray, group_N: npt.NDArray[np.int64], seed: int
 ) -> tuple[float, float, float]:
-    """AUROC of the first preference minus that of the second on the same rows, and its interval over rows."""
+    """AUROC of the first preference minus that of the second on the same rows, and its interval over groups of rows."""
     above_P, below_Q = np.flatnonzero(is_above_N), np.flatnonzero(~is_above_N)
     gain_PQ = _compared(first_N, above_P, below_Q, None)[0] - _compared(second_N, above_P, below_Q, None)[0]
-    if min(gain_PQ.shape) < FEWEST:
-        return _ratio(gain_PQ.sum(), gain_PQ.size), math.nan, math.nan
-    rng = np.random.default_rng(seed)
-    above_BP, below_BQ = _resampled(rng, len(above_P)), _resampled(rng, len(below_Q))
-    gain_B = _weighted(above_BP, gain_PQ, below_BQ) / gain_PQ.size
-    low, high = np.percentile(gain_B, _PERCENTILES)
-    return float(gain_PQ.mean()), float(low), float(high)
+    value = _ratio(gain_PQ.sum(), gain_PQ.size)
+    drawn = _drawn_groups(group_N, above_P, below_Q, seed)
+    if drawn is None:
+        return value, math.nan, math.nan
+    above_BP, below_BQ = drawn
+    return value, *_interval(_weighted(above_BP, gain_PQ, below_BQ), above_BP.sum(1) * below_BQ.sum(1))
 
 
 def grouped_auroc(preference_N: FloatArray, is_above_N: BoolArray, group_N: npt.NDArray[np.int64], seed: int) -> Auroc:
@@ -61,11 +60,10 @@ def grouped_auroc(preference_N: FloatArray, is_above_N: BoolArray, group_N: npt.
     above_P, below_Q = np.flatnonzero(is_above_N), np.flatnonzero(~is_above_N)
     won_PQ, _ = _compared(preference_N, above_P, below_Q, None)
     value = _ratio(won_PQ.sum(), won_PQ.size)
-    names, group_N = np.unique(group_N, return_inverse=True)
     low, high = math.nan, math.nan
-    if len(names) >= FEWEST and min(won_PQ.shape):
-        drawn_BG = _resampled(np.random.default_rng(seed), len(names))
-        above_BP, below_BQ = drawn_BG[:, group_N[above_P]], drawn_BG[:, group_N[below_Q]]
+    drawn = _drawn_groups(group_N, above_P, below_Q, seed)
+    if drawn is not None:
+        above_BP, below_BQ = drawn
         low, high = _interval(_weighted(above_BP, won_PQ, below_BQ), above_BP.sum(1) * below_BQ.sum(1))
     return Auroc(value, low, high, len(above_P), len(below_Q))
 
@@ -113,6 +111,17 @@ def _compared(
 def _resampled(rng: np.random.Generator, num: int) -> FloatArray:
     """How often each of ``num`` rows is drawn in each bootstrap sample: (B, num)."""
     return np.asarray(rng.multinomial(num, np.full(num, 1.0 / num), size=RESAMPLES), dtype=np.float64)
+
+
+def _drawn_groups(
+    group_N: npt.NDArray[np.int64], above_P: npt.NDArray[np.int64], below_Q: npt.NDArray[np.int64], seed: int
+) -> tuple[FloatArray, FloatArray] | None:
+    """How often each row is drawn with its group, (B, P) and (B, Q); None where either kind lies in too few groups."""
+    if min(len(np.unique(group_N[above_P])), len(np.unique(group_N[below_Q]))) < FEWEST:
+        return None
+    names, place_N = np.unique(group_N, return_inverse=True)
+    drawn_BG = _resampled(np.random.default_rng(seed), len(names))
+    return drawn_BG[:, place_N[above_P]], drawn_BG[:, place_N[below_Q]]
 
 
 def _weighted(above_BP: FloatArray, value_PQ: FloatArray, below_BQ: FloatArray) -> FloatArray:

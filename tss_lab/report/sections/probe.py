@@ -125,7 +125,7 @@ def _in_words(one: Finding, kind: str) -> str:
 def _drawn(found: Probe, width: int) -> Drawing | None:
     kinds = [kind for kind in found.kinds if found.of(kind)]
     rows = [
-        {"setting": in_lines(one.setting.title), "kind": TITLES.get(one.kind, one.kind), "auroc": one.whole.value,
+        {"setting": in_lines(one.setting.title, 14), "kind": TITLES.get(one.kind, one.kind), "auroc": one.whole.value,
          "low": one.whole.low if one.whole.low == one.whole.low else one.whole.value,
          "high": one.whole.high if one.whole.high == one.whole.high else one.whole.value}
         for one in found.findings if one.whole.value == one.whole.value
@@ -135,17 +135,19 @@ def _drawn(found: Probe, width: int) -> Drawing | None:
     titles = [TITLES.get(kind, kind) for kind in kinds]
     names = list(dict.fromkeys(row["setting"] for row in rows))
     base = alt.Chart(values(rows)).encode(
-        y=alt.Y("setting:N", sort=names, title=None, axis=IN_LINES),
+        y=alt.Y("setting:N", sort=names, title=None, axis=alt.Axis(minExtent=90, **IN_LINES.to_dict())),
         yOffset=alt.YOffset("kind:N", sort=titles),
         color=alt.Color("kind:N", sort=titles, scale=categories(dict(zip(titles, Ink.SERIES, strict=False))),
-                        legend=alt.Legend(columns=6 if width > 500 else 2)),
+                        legend=alt.Legend(columns=3 if width > 500 else 1)),
     )  # fmt: skip
     axis = alt.Axis(grid=True, tickCount=6)
     low = min([0.4, *(one.whole.low for one in found.findings if one.whole.low == one.whole.low)])
-    x = alt.X("auroc:Q", title="AUROC", scale=alt.Scale(domain=[low, 1.0], nice=False), axis=axis)
+    scale = alt.Scale(domain=[low, 1.0], nice=False, zero=False)
+    x = alt.X("auroc:Q", title="AUROC", scale=scale, axis=axis)
     dots = base.mark_point(filled=True, size=50, opacity=1).encode(x=x)
-    bars = base.mark_rule(strokeWidth=1.5).encode(x=alt.X("low:Q"), x2="high:Q")
-    chance = alt.Chart(values([{"chance": 0.5}])).mark_rule(color=Ink.MARK, strokeDash=[4, 3]).encode(x="chance:Q")
+    bars = base.mark_rule(strokeWidth=1.5).encode(x=alt.X("low:Q", title="AUROC", scale=scale), x2="high:Q")
+    line = alt.Chart(values([{"chance": 0.5}])).mark_rule(color=Ink.MARK, strokeDash=[4, 3])
+    chance = line.encode(x=alt.X("chance:Q", title="AUROC", scale=scale))
     caption = "A dot is an AUROC, a bar its 95 % interval; dashed: guessing. Length is a control that reads no text."
     chart = (chance + bars + dots).properties(height=max(60, 14 * len(names) * len(kinds)))
     return Drawing(chart, caption, f"AUROC of each score for each kind of bad instruction. {caption}")
