@@ -1,19 +1,29 @@
-# make quickstart | test | check | bench   (Python >= 3.10; everything lands in .venv)
+# make quickstart | test | lint | coverage | check | bench   (Python >= 3.10; everything lands in .venv)
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: quickstart test check bench install install-dev clean
+.PHONY: quickstart test lint coverage check bench install install-dev clean
 
 quickstart: install
 	$(BIN)/python -m tss_lab +experiment=quickstart
 	@echo "further commands: source $(BIN)/activate, then python -m tss_lab --help"
 
-test: install-dev
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+PYTEST := -m pytest --numprocesses 2 --dist loadfile
 
-check: install-dev
+test: install-dev
+	$(BIN)/python $(PYTEST)
+
+check: lint coverage
+
+# The tests again, counted; Python's own counting (3.12 and newer) costs next to nothing, coverage's tracer some time.
+coverage: install-dev
+	COVERAGE_CORE=$$($(BIN)/python -c 'import sys; print("sysmon" if sys.version_info >= (3, 12) else "ctrace")') \
+	$(BIN)/python $(PYTEST) --cov --cov-report=
+	@echo "coverage of tss_lab: $$($(BIN)/coverage report --format=total) % of its statements ($(BIN)/coverage report)"
+
+lint: install-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -38,4 +48,4 @@ $(VENV)/.installed-dev: pyproject.toml
 	touch $@ $(VENV)/.installed
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) .coverage* build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
