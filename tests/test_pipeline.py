@@ -68,6 +68,16 @@ def test_a_tree_that_the_model_cannot_have_is_refused_before_weights_are_read(tm
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_reader_that_leaves_early_stops_no_run(tmp_path, monkeypatch):
+    def broken(*_):
+        raise BrokenPipeError
+
+    monkeypatch.setattr("tss_lab.report.terminal.print_end", broken)
+    with pytest.raises(BrokenPipeError):
+        pipeline.run(settings(tmp_path, "stages=[dataset]"))
+    assert read_run(tmp_path / "runs" / "a").is_finished
+
+
 def test_the_embedder_is_found_once_a_run(tmp_path, monkeypatch):
     found = []
     monkeypatch.setattr(embed, "Embedder", lambda *_: found.append(BagOfWords()) or found[0])

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tss_lab.config import ModelConfig, RunConfig
+from tss_lab.console import output
 from tss_lab.engine.release import letting_go
 from tss_lab.errors import DataError
 from tss_lab.evidence import LazyEmbedder, evidence_of
@@ -57,6 +58,7 @@ def run(config: RunConfig, overrides: Sequence[str] = ()) -> Path:
     ``overrides`` are the settings as they were typed, for the record, which keeps no secret of them.
     """
     from tss_lab.doctor import check_up
+    from tss_lab.report.terminal import print_end
     from tss_lab.tracking.loggers import open_loggers
     from tss_lab.tracking.secrets import typed_without_secrets
 
@@ -82,8 +84,9 @@ def run(config: RunConfig, overrides: Sequence[str] = ()) -> Path:
         if model and plan.evaluation:
             evaluate(config, plan, dataset, alternatives, model, tuned, store, folder)
         folder.measure("cost/total", {"seconds": time.perf_counter() - began})
-        if folder.is_writer:
-            show(plan, folder, loggers, dataset)
+        page = show(plan, folder, loggers) if folder.is_writer else None
+    if folder.is_writer:  # the folder is closed: whoever doesn't read to the end changes nothing in it
+        print_end(read_run(folder.path), page, dataset.check.summary() if plan.only_reads else None, output())
     return folder.path
 
 
@@ -281,11 +284,9 @@ def evaluate(
             step.measure("eval/tuned", flat_metrics(found))
 
 
-def show(plan: StagePlan, folder: RunFolder, loggers: Sequence[Logger], dataset: Dataset) -> None:
-    """Step 8: the run's page, made of what lies in its folder; then the loggers and the summary."""
-    from tss_lab.console import output
+def show(plan: StagePlan, folder: RunFolder, loggers: Sequence[Logger]) -> Path | None:
+    """Step 8: the run's page, made of what lies in its folder; then the loggers."""
     from tss_lab.report.page import write_page
-    from tss_lab.report.terminal import print_end
     from tss_lab.tracking.loggers import log_run
 
     finished = read_run(folder.path)
@@ -294,5 +295,4 @@ def show(plan: StagePlan, folder: RunFolder, loggers: Sequence[Logger], dataset:
         with folder.step("report"):
             page = write_page(finished)
     log_run(loggers, finished, page)
-    checked_only = plan.in_words() in ("computed: dataset", "computed: dataset, doctor")
-    print_end(finished, page, dataset.check.summary() if checked_only else None, output())
+    return page

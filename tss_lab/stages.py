@@ -63,6 +63,11 @@ class StagePlan:
         """Whether the scored model must be there."""
         return bool(self.likelihoods or self.probe or self.sft or self.evaluation)
 
+    @property
+    def only_reads(self) -> bool:
+        """Whether the data are read and checked, and nothing more."""
+        return self.in_words() in ("computed: dataset", "computed: dataset, doctor")
+
     def in_words(self) -> str:
         """``computed: dataset, scores; found: likelihoods``, without what is left out."""
         steps = [(field.name, getattr(self, field.name)) for field in fields(self) if field.type == "Action"]
