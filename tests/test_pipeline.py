@@ -116,3 +116,12 @@ def test_a_method_of_single_tokens_is_scored_and_its_stability_told(tmp_path, ti
     assert run.likelihoods.tokens is not None
     assert -1 <= run.metrics["scores/stability/halves"] <= 1
     assert "sk-1" not in (run.folder / "run.json").read_text(encoding="utf-8")
+
+
+def test_what_the_probe_refuses_is_refused_before_the_passes(tmp_path, tiny_model_folder, monkeypatch):
+    config = settings(tmp_path, f"model.path={tiny_model_folder('llama')}", "method=ppl", "stages=[likelihoods,probe]")
+    rows = [f'{{"instruction": "One task.", "input": "{n}", "output": "{n}"}}\n' for n in range(8)]
+    (tmp_path / "rows.jsonl").write_text("".join(rows), encoding="utf-8")
+    monkeypatch.setattr(pipeline, "take_likelihoods", None)  # would fail if called
+    with pytest.raises(DataError, match="all of the data set's are alike"):
+        pipeline.run(config)

@@ -58,6 +58,7 @@ def run(config: RunConfig, overrides: Sequence[str] = ()) -> Path:
     ``overrides`` are the settings as they were typed, for the record, which keeps no secret of them.
     """
     from tss_lab.doctor import check_up
+    from tss_lab.probe import refuse_probe_early
     from tss_lab.report.terminal import print_end
     from tss_lab.tracking.loggers import open_loggers
     from tss_lab.tracking.secrets import typed_without_secrets
@@ -69,6 +70,8 @@ def run(config: RunConfig, overrides: Sequence[str] = ()) -> Path:
         folder.note(overrides=[typed_without_secrets(one) for one in overrides])
         log.info("%s: %s; results go to %s", config.run_name, plan.in_words(), folder.path)
         dataset = read_dataset(config, folder)
+        if plan.probe:
+            refuse_probe_early(config, dataset)
         check_up(config, method.needs, dataset, folder, in_full=bool(plan.doctor), at_start=plan.checks_first)
         if model is not None:
             record_model(model, dataset, folder)
@@ -115,8 +118,7 @@ def record_model(model: PromptedModel, dataset: Dataset, folder: RunFolder) -> P
 
 
 def find_alternatives(
-    plan: StagePlan, config: RunConfig, dataset: Dataset, store: Store, embedder: LazyEmbedder,
-    folder: RunFolder,
+    plan: StagePlan, config: RunConfig, dataset: Dataset, store: Store, embedder: LazyEmbedder, folder: RunFolder,
 ) -> Alternatives:  # fmt: skip
     """Step 2: K alternative instructions for each example that needs them."""
     wanted = dataset.examples if plan.scores_need_alternatives else []
@@ -212,8 +214,7 @@ def choose(
 
 
 def probe(
-    config: RunConfig, dataset: Dataset, model: PromptedModel, store: Store, embedder: LazyEmbedder,
-    folder: RunFolder,
+    config: RunConfig, dataset: Dataset, model: PromptedModel, store: Store, embedder: LazyEmbedder, folder: RunFolder,
 ) -> None:  # fmt: skip
     """Beside the steps: whether scores notice wrong instructions, on this data and with this model."""
     from tss_lab.probe import run_probe

@@ -16,6 +16,7 @@ from tss_lab.data import load_examples
 from tss_lab.data.readers.natural_instructions import _task_table
 from tss_lab.data.readers.starter import STARTER
 from tss_lab.errors import ConfigError, DataError
+from tss_lab.runs.names import read_lines
 from tss_lab.statistics import auc
 
 ROOT = Path(__file__).parents[2]
@@ -214,12 +215,12 @@ def test_the_task_table_agrees_with_the_task_files() -> None:
 
 def test_the_starter_corpus_gives_nothing_away() -> None:
     """Two rows an input, one of each kind; words don't tell them apart; four alternatives an input."""
-    rows = [json.loads(line) for line in STARTER.read_text(encoding="utf-8").splitlines()]
+    rows = list(read_lines(STARTER))
     kinds = Counter((row["input"], row["specificity"]) for row in rows)
     assert set(kinds.values()) == {1}
     assert len({row["input"] for row in rows}) == len(rows) // 2 == 120
     words = [len(row["output"].split()) for row in rows]
     assert auc(words, [row["specificity"] == "specific" for row in rows]).value == pytest.approx(0.5, abs=0.03)
-    written = [json.loads(line) for line in WRITTEN.read_text(encoding="utf-8").splitlines()]
+    written = list(read_lines(WRITTEN))
     assert {row["input"] for row in written} == {row["input"] for row in rows}
     assert {len(row["alternatives"]) for row in written} == {4}

@@ -17,6 +17,10 @@ from tss_lab.store import fingerprint
 from tss_lab.types import Example
 
 VAGUE = ("Do the task.", "Write a response.", "Answer.", "Process the following.", "Give a suitable reply.")
+_ALIKE = (
+    "no other instruction can be put in the place of {!r}: all of the data set's are alike; take "
+    "probe.kinds=[alternative,vague,paraphrase], or a data set of several tasks"
+)
 _REWORDED = (
     "Please do the following: {}",
     "Here is your task. {}",
@@ -72,6 +76,12 @@ def split(examples: Sequence[Example], seed: int) -> tuple[list[Example], list[E
     return own, replaced, second
 
 
+def refuse_alike(corpus: Sequence[Example], kinds: Sequence[Kind]) -> None:
+    """Raises DataError where all instructions are one, so that no other row's can be put in its place."""
+    if {Kind.RANDOM, Kind.NEAR} & set(kinds) and len({one.instruction for one in corpus}) < 2:
+        raise DataError(_ALIKE.format(corpus[0].instruction[:60]))
+
+
 def corrupted(
     examples: Sequence[Example],
     corpus: Sequence[Example],
@@ -122,10 +132,7 @@ def _other_instruction(
     if kind is Kind.NEAR:
         others = list(by_nearness.get(example.instruction, ()))[:1]
     if not others:
-        raise DataError(
-            f"no other instruction can be put in the place of {example.instruction[:60]!r}: all of the data set's "
-            "are alike; take probe.kinds=[alternative,vague,paraphrase], or a data set of several tasks"
-        )
+        raise DataError(_ALIKE.format(example.instruction[:60]))
     return others[int(number * len(others))]
 
 

@@ -16,7 +16,7 @@ from tss_lab.evidence import LazyEmbedder, evidence_of
 from tss_lab.methods import Method, Needs, build_method, score_examples
 from tss_lab.methods.order import seeded_uniform
 from tss_lab.probe.assess import Rows, Scored, advise, notice_weak, notice_wrong
-from tss_lab.probe.corrupt import Kind, ProbeRow, corrupted, split
+from tss_lab.probe.corrupt import Kind, ProbeRow, corrupted, refuse_alike, split
 from tss_lab.runs.likelihoods import to_likelihoods
 from tss_lab.runs.probe import Finding, Probe, Setting
 from tss_lab.store import Store
@@ -49,17 +49,23 @@ class Bench:
         return [own.model_copy(update={"kind": kind}) for kind in self.config.probe.alternatives or [own.kind]]
 
 
+def refuse_probe_early(config: RunConfig, dataset: Dataset) -> None:
+    """What the probe would refuse after the passes that come before it. Raises DataError, ConfigError."""
+    probed_methods(config)
+    if len(dataset.examples) < _FEWEST_EXAMPLES:
+        raise DataError(
+            f"a probe needs at least {_FEWEST_EXAMPLES} examples, better 200; there are {len(dataset.examples)}"
+        )
+    refuse_alike(dataset.corpus, [Kind(name) for name in config.probe.kinds])
+
+
 def run_probe(
     config: RunConfig, dataset: Dataset, model: PromptedModel, store: Store, embedder: LazyEmbedder
 ) -> tuple[Probe, pl.DataFrame]:
-    """What the probe finds, and every row's preference under each setting.
-
-    Raises DataError for a data set too small, or of one instruction only.
-    """
+    """What the probe finds, and every row's preference under each setting. Raises as ``refuse_probe_early``."""
+    refuse_probe_early(config, dataset)
     bench = Bench(config, probed_methods(config), model, store, embedder)
     sample = drawn(dataset.examples, config.probe.examples, config.probe.seed)
-    if len(sample) < _FEWEST_EXAMPLES:
-        raise DataError(f"a probe needs at least {_FEWEST_EXAMPLES} examples, better 200; there are {len(sample)}")
     rows = _rows(bench, sample, dataset.corpus)
     _, replaced, _ = split(sample, config.probe.seed)
     lost = {one.example_id for one in replaced}
