@@ -52,10 +52,9 @@ class Bench:
 def refuse_probe_early(config: RunConfig, dataset: Dataset) -> None:
     """What the probe would refuse after the passes that come before it. Raises DataError, ConfigError."""
     probed_methods(config)
-    if len(dataset.examples) < _FEWEST_EXAMPLES:
-        raise DataError(
-            f"a probe needs at least {_FEWEST_EXAMPLES} examples, better 200; there are {len(dataset.examples)}"
-        )
+    count = len(_strong(dataset.examples))
+    if count < _FEWEST_EXAMPLES:
+        raise DataError(f"a probe needs at least {_FEWEST_EXAMPLES} examples, better 200; there are {count}")
     refuse_alike(dataset.corpus, [Kind(name) for name in config.probe.kinds])
 
 
@@ -65,7 +64,7 @@ def run_probe(
     """What the probe finds, and every row's preference under each setting. Raises as ``refuse_probe_early``."""
     refuse_probe_early(config, dataset)
     bench = Bench(config, probed_methods(config), model, store, embedder)
-    sample = drawn(dataset.examples, config.probe.examples, config.probe.seed)
+    sample = drawn(_strong(dataset.examples), config.probe.examples, config.probe.seed)
     rows = _rows(bench, sample, dataset.corpus)
     _, replaced, _ = split(sample, config.probe.seed)
     lost = {one.example_id for one in replaced}
@@ -96,6 +95,11 @@ def drawn(examples: Sequence[Example], count: int, seed: int) -> list[Example]:
     number_N = seeded_uniform(np.array([one.example_id for one in examples], dtype=object), seed, "probe sample")
     chosen = set(np.argsort(number_N)[:count].tolist())
     return [one for place, one in enumerate(examples) if place in chosen]
+
+
+def _strong(examples: Sequence[Example]) -> list[Example]:
+    """Without those whose label says that their instruction hardly matters: no score could miss another one there."""
+    return [one for one in examples if one.extra.get(LABEL, SPECIFIC) == SPECIFIC]
 
 
 def _plain_name(name: str) -> str:
